@@ -1,0 +1,467 @@
+//! The ledger: which frames each transfer used, how that is known, and what was lost.
+//!
+//! Why not let each bus fill in the frames it asked for? Because that is how a stream slides unnoticed:
+//! libusb and its kin report what was requested. The ledger is written from reports only. What a bus
+//! does not report is counted on from what it did report, or estimated with a stated uncertainty, or
+//! called assumed; and it is one piece of code for all buses, so that a gap means the same on each.
+//!
+//! It also keeps the promise of order. A bus may give transfers back in any order (usbfs does, when they
+//! are discarded newest first); [`Ledger::pop`] gives them out in the order in which they were added, each
+//! exactly once.
+
+use std::collections::VecDeque;
+
+pub use report::{Report, Revision};
+
+use crate::status::{FrameSource, Gap, GapCause, Outcome, Start};
+use crate::time::{MICROFRAMES_PER_FRAME, Time};
+use report::run_of_intervals;
+use segment::{Segment, Settled};
+
+mod report;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+/// What an endpoint's bus knows.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerConfig {
+    /// Microframes between service intervals.
+    pub period: u64,
+    /// How the frames of a stream that never ran dry are known on this bus.
+    pub frames: FrameSource,
+    /// Whether a hole between transfers can be known at all.
+    pub gaps: bool,
+}
+
+/// What a bus tells when a transfer is over.
+#[derive(Clone, Copy, Debug)]
+pub struct BusReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether its first interval had come by then. A transfer that was withdrawn before that never
+    /// continued anything.
+    pub began: bool,
+    /// The microframe of its first interval, where the bus tells. For a transfer that was late or
+    /// cancelled: where it was due.
+    pub first: Option<u64>,
+    /// The microframe of its first interval as far as the clock can tell from its end. Only of transfers
+    /// that ran to their end.
+    pub estimate: Option<Estimate>,
+    /// Whether its stream is the first one ever on its clock, and so defines what the frames are called.
+    pub defines_frames: bool,
+    /// When the host learnt of it.
+    pub seen: Time,
+}
+
+/// A position computed from a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Microframe of the transfer's first interval.
+    pub first: u64,
+    /// By how many microframes that may be wrong, either way.
+    pub uncertainty: u64,
+    /// The microframe before which it cannot have begun, because the bus had not got it; 0 if nobody knows.
+    /// A transfer is seen to be over late, by as much as the program is held up: so this bounds the error.
+    pub not_before: u64,
+}
+
+struct Entry<K, T> {
+    id: u64,
+    start: Start,
+    intervals: u64,
+    filler: bool,
+    /// The bus took it.
+    handed_over: bool,
+    /// The bus had nothing left of this endpoint when it got this, so a new stream began.
+    idle_bus: bool,
+    ticket: K,
+    report: Option<(BusReport, T)>,
+}
+
+impl<K, T> Entry<K, T> {
+    fn asked(&self) -> Option<u64> {
+        match self.start {
+            Start::At(frame) => Some(frame.saturating_mul(MICROFRAMES_PER_FRAME)),
+            Start::Asap | Start::Continue => None,
+        }
+    }
+
+    /// Whether it never had a place on the bus.
+    fn was_nowhere(&self, report: &BusReport) -> bool {
+        match report.outcome {
+            Outcome::BadStartFrame => true,
+            Outcome::Failed(_) => !report.began,
+            _ => !self.handed_over,
+        }
+    }
+}
+
+/// Where a transfer was.
+#[derive(Clone, Copy)]
+struct Place {
+    first: Option<u64>,
+    source: FrameSource,
+    /// In microframes.
+    uncertainty: u64,
+}
+
+/// What a segment needs to know of a transfer.
+struct Begun<'a> {
+    id: u64,
+    first: Option<u64>,
+    estimate: Option<Estimate>,
+    length: u64,
+    hole: Option<&'a Gap>,
+}
+
+/// One endpoint's ledger. `T` is what comes back with a transfer: its block. `K` is what its owner wants to
+/// remember of each.
+pub struct Ledger<K, T> {
+    config: LedgerConfig,
+    entries: VecDeque<Entry<K, T>>,
+    /// The sequence number of the first entry.
+    front: u64,
+    /// What the bus has: transfers, and their intervals.
+    at_bus: (usize, u64),
+    /// The microframe from which a continuing stream owes data.
+    owed_from: Option<u64>,
+    /// The microframe after the last interval that is accounted for, if that is known.
+    counted_to: Option<u64>,
+    segment: Option<Segment>,
+    streams: u64,
+    /// By how many microframes what is counted may be wrong.
+    uncertainty: u64,
+}
+
+impl<K, T> Ledger<K, T> {
+    /// An empty ledger.
+    #[must_use]
+    pub fn new(config: LedgerConfig) -> Self {
+        Ledger {
+            config: LedgerConfig { period: config.period.max(1), ..config },
+            entries: VecDeque::new(),
+            front: 0,
+            at_bus: (0, 0),
+            owed_from: None,
+            counted_to: None,
+            segment: None,
+            streams: 0,
+            uncertainty: 0,
+        }
+    }
+
+    /// Makes room for this many unfinished transfers, so that adding them allocates nothing.
+    pub fn reserve(&mut self, transfers: usize) {
+        self.entries.reserve(transfers.saturating_sub(self.entries.len()));
+    }
+
+    /// Transfers added and not yet popped.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is outstanding.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many transfers the bus has now, and how many intervals they have.
+    #[must_use]
+    pub fn at_bus(&self) -> (usize, u64) {
+        self.at_bus
+    }
+
+    /// The microframe after everything that was added, as far as it can be told before it has run.
+    #[must_use]
+    pub fn expected_end(&self) -> Option<u64> {
+        let mut end = self.counted_to;
+        // What ended without having been at the bus takes no frames.
+        for entry in self.entries.iter().filter(|entry| entry.handed_over || entry.report.is_none()) {
+            let start = entry.asked().or(if entry.idle_bus { None } else { end });
+            end = start.map(|start| start.saturating_add(self.length(entry.intervals)));
+        }
+        end
+    }
+
+    /// The microframes that a transfer keeps the next one waiting for.
+    fn length(&self, intervals: u64) -> u64 {
+        let length = intervals.saturating_mul(self.config.period);
+        match self.whole_frames() {
+            true => length.div_ceil(MICROFRAMES_PER_FRAME).saturating_mul(MICROFRAMES_PER_FRAME),
+            false => length,
+        }
+    }
+
+    /// Whether transfers begin and end with frames: so on the one system that confirms none.
+    fn whole_frames(&self) -> bool {
+        self.config.frames == FrameSource::Assumed
+    }
+
+    /// Adds a transfer; its place in the order is fixed now. Returns its sequence number, by which the bus
+    /// reports it. `id` is the owner's name for it.
+    pub fn add(&mut self, id: u64, start: Start, intervals: u64, ticket: K) -> u64 {
+        self.push(id, start, intervals, false, ticket)
+    }
+
+    /// Adds a transfer of empty intervals that nobody asked for: it takes its place in the count, and what
+    /// a continuing stream owes is not served by it.
+    pub fn add_filler(&mut self, intervals: u64, ticket: K) -> u64 {
+        self.push(0, Start::Asap, intervals, true, ticket)
+    }
+
+    fn push(&mut self, id: u64, start: Start, intervals: u64, filler: bool, ticket: K) -> u64 {
+        let sequence = self.front + self.entries.len() as u64;
+        self.entries.push_back(Entry {
+            id,
+            start,
+            intervals,
+            filler,
+            handed_over: false,
+            idle_bus: false,
+            ticket,
+            report: None,
+        });
+        sequence
+    }
+
+    /// The bus took it. `ran_dry`: by the clock, the bus had served everything before it already, whether
+    /// or not that has been reported.
+    pub fn handed_over(&mut self, sequence: u64, ran_dry: bool) {
+        let idle_bus = ran_dry || self.at_bus.0 == 0;
+        let Some(entry) = self.entry(sequence) else { return };
+        if entry.handed_over || entry.report.is_some() {
+            return;
+        }
+        entry.handed_over = true;
+        entry.idle_bus = idle_bus;
+        let intervals = entry.intervals;
+        self.at_bus.0 += 1;
+        self.at_bus.1 = self.at_bus.1.wrapping_add(intervals);
+    }
+
+    /// It was found out since that the bus may have had nothing left when it got this one.
+    pub fn began_anew(&mut self, sequence: u64) {
+        if let Some(entry) = self.entry(sequence).filter(|entry| entry.handed_over) {
+            entry.idle_bus = true;
+        }
+    }
+
+    /// How many streams began. When this changes, what is counted is counted anew.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        self.streams
+    }
+
+    /// Whether the stream's position is as well known as it will be: not so shortly after it began at an
+    /// estimated one.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.segment.is_none()
+    }
+
+    /// It is over: the bus gave it back, or never took it.
+    ///
+    /// # Errors
+    /// Hands `payload` back if no such transfer is outstanding: a bus that reports twice.
+    pub fn reported(&mut self, sequence: u64, report: BusReport, payload: T) -> Result<(), T> {
+        let Some(entry) = self.entry(sequence) else { return Err(payload) };
+        if entry.report.is_some() {
+            return Err(payload);
+        }
+        entry.report = Some((report, payload));
+        if entry.handed_over {
+            let intervals = entry.intervals;
+            self.at_bus.0 -= 1;
+            self.at_bus.1 = self.at_bus.1.wrapping_sub(intervals);
+        }
+        Ok(())
+    }
+
+    /// The clock found that the stream slid by so many frames without anyone telling: what is counted from
+    /// here on is that much later, and a continuing stream lost them.
+    pub fn slid(&mut self, frames: i64) {
+        let by = frames.saturating_mul(MICROFRAMES_PER_FRAME as i64);
+        self.counted_to = self.counted_to.map(|end| end.saturating_add_signed(by));
+    }
+
+    /// The sequence number of an outstanding transfer by its owner's name for it.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<u64> {
+        let wanted = |entry: &Entry<K, T>| entry.id == id && !entry.filler && entry.report.is_none();
+        Some(self.front + self.entries.iter().position(wanted)? as u64)
+    }
+
+    /// The sequence number of the transfer that is next in order.
+    #[must_use]
+    pub fn next_to_pop(&self) -> u64 {
+        self.front
+    }
+
+    /// What the owner remembers of an outstanding transfer.
+    pub fn ticket(&mut self, sequence: u64) -> Option<&mut K> {
+        self.entry(sequence).map(|entry| &mut entry.ticket)
+    }
+
+    fn entry(&mut self, sequence: u64) -> Option<&mut Entry<K, T>> {
+        let index = usize::try_from(sequence.checked_sub(self.front)?).ok()?;
+        self.entries.get_mut(index)
+    }
+
+    /// The next transfer in order, if it is over.
+    pub fn pop(&mut self) -> Option<(Report, K, T)> {
+        self.entries.front()?.report.as_ref()?;
+        let mut entry = self.entries.pop_front()?;
+        self.front += 1;
+        let (report, payload) = entry.report.take()?;
+        let written = self.write(&entry, report);
+        Some((written, entry.ticket, payload))
+    }
+
+    fn write(&mut self, entry: &Entry<K, T>, mut report: BusReport) -> Report {
+        if self.whole_frames() {
+            report.estimate = report.estimate.map(Estimate::of_whole_frames);
+        }
+        let place = self.place(entry, &report);
+        let length = self.length(entry.intervals);
+        let hole = self.hole(entry, &report, place);
+        // A pause so short that it may have been none is no gap, and not known to be none.
+        let continues = entry.start == Start::Continue && self.owed_from.is_some();
+        let doubtful = hole.is_none() && entry.idle_bus && continues && place.uncertainty > 0;
+        let begun = Begun {
+            id: entry.id,
+            first: place.first,
+            estimate: report.estimate,
+            length,
+            hole: hole.as_ref(),
+        };
+        let nowhere = entry.was_nowhere(&report);
+        let settled = if nowhere { None } else { self.settle(entry, place, &begun) };
+
+        let end = place.first.map(|first| first.saturating_add(length));
+        self.owed_from = self.owed_after(entry, &report, end);
+        if !nowhere {
+            self.counted_to = end;
+        } else if entry.idle_bus {
+            // The new stream that it was to begin is begun by the next.
+            self.counted_to = None;
+        }
+        let mut revision = None;
+        if let Some(settled) = settled {
+            // The transfers to come were going to be counted on from the estimated start: move them along.
+            for end in [&mut self.owed_from, &mut self.counted_to].into_iter().flatten() {
+                *end = end.saturating_add_signed(settled.shift);
+            }
+            self.uncertainty = settled.uncertainty;
+            revision = settled.revision.map(Box::new);
+        }
+        Report {
+            id: entry.id,
+            outcome: report.outcome,
+            requested: entry.start,
+            first: place.first,
+            source: place.source,
+            uncertainty: place.uncertainty.div_ceil(MICROFRAMES_PER_FRAME),
+            intervals: entry.intervals,
+            period: self.config.period,
+            hole,
+            revision,
+            gaps_known: self.config.gaps && !doubtful,
+            seen: report.seen,
+        }
+    }
+
+    /// Where a transfer was, how that is known, and by how much it may be wrong.
+    fn place(&self, entry: &Entry<K, T>, report: &BusReport) -> Place {
+        let exactly = |first, source| Place { first, source, uncertainty: 0 };
+        if report.first.is_some() {
+            return exactly(report.first, FrameSource::Reported);
+        }
+        let asked = entry.asked();
+        if entry.was_nowhere(report) {
+            // One that came too late for its frame was due there all the same.
+            return exactly(asked.filter(|_| report.outcome == Outcome::Late), FrameSource::Counted);
+        }
+        let counted = self.counted_to.filter(|_| !entry.idle_bus);
+        let assumed = self.config.frames == FrameSource::Assumed;
+        if assumed && asked.is_some() {
+            return exactly(asked, FrameSource::Assumed);
+        }
+        if counted.is_some() {
+            // A stream that never ran dry: interval follows interval.
+            let source = match (self.uncertainty, assumed) {
+                (0, true) => FrameSource::Assumed,
+                (0, false) => FrameSource::Counted,
+                _ => FrameSource::Estimated,
+            };
+            return Place { first: counted, source, uncertainty: self.uncertainty };
+        }
+        let Some(estimate) = report.estimate else { return exactly(asked, FrameSource::Assumed) };
+        let off = asked.map(|asked| estimate.first.abs_diff(asked));
+        let Estimate { first, uncertainty, .. } = estimate.rounded(self.config.period);
+        if report.defines_frames {
+            // The frame it was to start on is that frame from now on, unless it cannot have been.
+            return match off {
+                Some(off) if off > uncertainty.saturating_add(MICROFRAMES_PER_FRAME) => {
+                    Place { first: Some(first), source: FrameSource::Estimated, uncertainty }
+                }
+                _ => exactly(asked.or(Some(first)), FrameSource::Counted),
+            };
+        }
+        // Within the estimate's uncertainty the frame that was aimed at is the better guess; outside of it
+        // the clock is believed, not the wish.
+        let first = if off.is_some_and(|off| off <= uncertainty) { asked } else { Some(first) };
+        Place { first, source: FrameSource::Estimated, uncertainty }
+    }
+
+    /// The frames that a continuing stream owed before this transfer.
+    fn hole(&self, entry: &Entry<K, T>, report: &BusReport, place: Place) -> Option<Gap> {
+        let continues = entry.start == Start::Continue && entry.handed_over && report.began;
+        if !continues || !self.config.gaps {
+            return None;
+        }
+        let owed = self.owed_from?;
+        let intervals = place.first?.checked_sub(owed)? / self.config.period;
+        let cause = if entry.idle_bus { GapCause::QueueRanDry } else { GapCause::Late };
+        // Its end may be wrong, and so may its beginning: where the stream before it stood.
+        let uncertainty = place.uncertainty.saturating_add(self.uncertainty).div_ceil(MICROFRAMES_PER_FRAME);
+        run_of_intervals(owed, intervals, self.config.period, uncertainty, cause)
+    }
+
+    /// From where a stream that continues after this transfer owes data.
+    fn owed_after(&self, entry: &Entry<K, T>, report: &BusReport, end: Option<u64>) -> Option<u64> {
+        if entry.filler {
+            return self.owed_from;
+        }
+        match report.outcome {
+            // What the user withdrew is not owed, and neither is what would have followed it.
+            Outcome::Cancelled | Outcome::BadStartFrame => None,
+            // It failed without having been anywhere: its own frames are owed.
+            _ if end.is_none() && entry.start == Start::Continue => self.owed_from,
+            // A named frame may have been late because others had it: theirs are not owed again.
+            Outcome::Late if entry.asked().is_some() => end.max(self.owed_from),
+            _ => end.or_else(|| Some(entry.asked()?.saturating_add(self.length(entry.intervals)))),
+        }
+    }
+
+    /// Follows a segment that began at an estimated position, and revises that position once.
+    fn settle(&mut self, entry: &Entry<K, T>, place: Place, begun: &Begun<'_>) -> Option<Settled> {
+        let named = place.source == FrameSource::Assumed && entry.asked().is_some();
+        if entry.idle_bus || self.counted_to.is_none() || named {
+            self.uncertainty = 0;
+            self.segment = None;
+            self.streams += 1;
+            if place.source == FrameSource::Estimated {
+                self.uncertainty = place.uncertainty;
+                self.segment = Segment::new(begun, self.owed_from);
+            }
+            return None;
+        }
+        if !self.segment.as_mut()?.follow(begun) {
+            return None;
+        }
+        Some(self.segment.take()?.settle(self.config.period))
+    }
+}

@@ -1,0 +1,102 @@
+//! Where a stream stands that its bus does not tell: counted on from an estimate, which is revised once.
+//!
+//! Why revise at all? When a stream goes on after a pause, its first completion says where it is, late by
+//! whatever the system was late. Completions are late, never early, so the earliest of several says it
+//! better; but the program wants to know of the hole at once.
+
+use super::report::{Revision, run_of_intervals};
+use super::{Begun, Estimate};
+use crate::status::Gap;
+use crate::time::MICROFRAMES_PER_FRAME;
+
+/// How many transfers of a new segment must have completed before its estimated start is revised.
+const SETTLED_AFTER: u32 = 8;
+
+/// A segment of a stream that began at an estimated position, until it has settled.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// The transfer that began it.
+    id: u64,
+    /// Microframe at which it is taken to have begun.
+    first: u64,
+    /// Where the stream stood before, and the hole as reported: only if frames were owed.
+    owed: Option<(u64, Gap)>,
+    /// The earliest estimate so far.
+    best: Estimate,
+    /// Microframes of the segment that are over, and transfers.
+    length: u64,
+    transfers: u32,
+}
+
+/// What became of an estimated start.
+pub(super) struct Settled {
+    /// The hole before it, if that is another now.
+    pub(super) revision: Option<Revision>,
+    /// By how many microframes the segment moved.
+    pub(super) shift: i64,
+    /// By how many microframes it may still be wrong.
+    pub(super) uncertainty: u64,
+}
+
+impl Segment {
+    /// A segment that `begun` begins; it went on from `owed`.
+    pub(super) fn new(begun: &Begun<'_>, owed: Option<u64>) -> Option<Self> {
+        let (first, best) = begun.first.zip(begun.estimate)?;
+        let owed = owed.zip(begun.hole.cloned());
+        Some(Segment { id: begun.id, first, owed, best, length: begun.length, transfers: 1 })
+    }
+
+    /// Takes the next transfer. Returns whether that was enough to settle.
+    pub(super) fn follow(&mut self, begun: &Begun<'_>) -> bool {
+        if let Some(estimate) = begun.estimate {
+            self.best.first = self.best.first.min(estimate.first.saturating_sub(self.length));
+            self.best.uncertainty = self.best.uncertainty.min(estimate.uncertainty);
+        }
+        self.length = self.length.saturating_add(begun.length);
+        self.transfers += 1;
+        self.transfers >= SETTLED_AFTER
+    }
+
+    pub(super) fn settle(self, period: u64) -> Settled {
+        let best = self.best.rounded(period);
+        let Some((owed, was)) = self.owed else {
+            let shift = best.first.wrapping_sub(self.first) as i64;
+            return Settled { revision: None, shift, uncertainty: best.uncertainty };
+        };
+        // A start cannot lie before the end of what ran before it, and lies a whole number of intervals
+        // after it.
+        let intervals = best.first.saturating_sub(owed).div_ceil(period);
+        let start = owed.saturating_add(intervals.saturating_mul(period));
+        let in_frames = best.uncertainty.div_ceil(MICROFRAMES_PER_FRAME);
+        let is = run_of_intervals(owed, intervals, period, in_frames, was.cause).unwrap_or(Gap {
+            frames: was.frames.start..was.frames.start,
+            intervals: 0,
+            uncertainty: in_frames,
+            cause: was.cause,
+        });
+        Settled {
+            shift: start.wrapping_sub(self.first) as i64,
+            uncertainty: best.uncertainty,
+            revision: (is != was).then_some(Revision { id: self.id, was, is }),
+        }
+    }
+}
+
+impl Estimate {
+    /// On a bus where transfers begin with a frame, and whose ends are told at the end of one.
+    pub(super) fn of_whole_frames(self) -> Estimate {
+        let first = self.first / MICROFRAMES_PER_FRAME * MICROFRAMES_PER_FRAME;
+        Estimate { first, uncertainty: self.uncertainty.max(MICROFRAMES_PER_FRAME), ..self }
+    }
+
+    /// Streams begin on a boundary: an estimate surer than half the distance between two is exact, as long
+    /// as nothing says that it was seen late.
+    pub(super) fn rounded(self, period: u64) -> Estimate {
+        let unit = period.min(MICROFRAMES_PER_FRAME);
+        let first = self.first.saturating_add(unit / 2) / unit * unit;
+        let uncertainty = if self.uncertainty < unit.div_ceil(2) { 0 } else { self.uncertainty };
+        let earliest = self.not_before.div_ceil(unit).saturating_mul(unit);
+        let late_by = if self.not_before == 0 { 0 } else { first.saturating_sub(earliest) };
+        Estimate { first, uncertainty: uncertainty.max(late_by), not_before: self.not_before }
+    }
+}

@@ -1,0 +1,89 @@
+//! The eight bytes of a control request (USB 2.0 §9.3).
+
+/// Which way data goes, seen from the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Host to device.
+    Out,
+    /// Device to host.
+    In,
+}
+
+impl Direction {
+    /// The direction of an endpoint address (bit 7).
+    #[must_use]
+    pub const fn of_endpoint(address: u8) -> Self {
+        if address & 0x80 == 0 { Direction::Out } else { Direction::In }
+    }
+}
+
+/// Who defined a request (bits 6–5 of `bmRequestType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestKind {
+    /// USB itself.
+    Standard,
+    /// A device class.
+    Class,
+    /// The vendor.
+    Vendor,
+    /// Reserved by the specification.
+    Reserved,
+}
+
+/// Whom a request is for (bits 4–0 of `bmRequestType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recipient {
+    /// The device.
+    Device,
+    /// An interface; the low byte of `wIndex` is its number.
+    Interface,
+    /// An endpoint; the low byte of `wIndex` is its address.
+    Endpoint,
+    /// Something else.
+    Other,
+}
+
+/// A control request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Setup {
+    /// `bmRequestType`.
+    pub request_type: u8,
+    /// `bRequest`.
+    pub request: u8,
+    /// `wValue`.
+    pub value: u16,
+    /// `wIndex`.
+    pub index: u16,
+    /// `wLength`: bytes of the data stage.
+    pub length: u16,
+}
+
+impl Setup {
+    /// The direction of the data stage.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        if self.request_type & 0x80 == 0 { Direction::Out } else { Direction::In }
+    }
+
+    /// Who defined the request.
+    #[must_use]
+    pub const fn kind(self) -> RequestKind {
+        match (self.request_type >> 5) & 3 {
+            0 => RequestKind::Standard,
+            1 => RequestKind::Class,
+            2 => RequestKind::Vendor,
+            _ => RequestKind::Reserved,
+        }
+    }
+
+    /// Whom it is for.
+    #[must_use]
+    pub const fn recipient(self) -> Recipient {
+        match self.request_type & 0x1f {
+            0 => Recipient::Device,
+            1 => Recipient::Interface,
+            2 => Recipient::Endpoint,
+            _ => Recipient::Other,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Host time and bus time.
+//!
+//! Why not `std::time::Instant`? An `Instant` can neither be made from a number nor printed as one, so
+//! emulated time, recorded traces and tests would each need a fake. [`Time`] is a plain count of
+//! nanoseconds on one host clock; the `isoch` crate converts it at its public edge.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Microframes (125 µs) in a frame (1 ms). A frame is 1 ms at every speed (USB 2.0 §5.12.4.1.1; USB 3.2
+/// calls 125 µs a bus interval).
+pub const MICROFRAMES_PER_FRAME: u64 = 8;
+
+/// A moment on the host's monotonic clock: nanoseconds since an origin that the clock's owner chose.
+///
+/// Only times of the same clock may be compared. Arithmetic saturates instead of wrapping.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(u64);
+
+impl Time {
+    /// The origin.
+    pub const ZERO: Time = Time(0);
+    /// Later than everything.
+    pub const MAX: Time = Time(u64::MAX);
+
+    /// The moment `nanos` nanoseconds after the origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Time(nanos)
+    }
+
+    /// Nanoseconds since the origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long `self` is after `earlier`; zero if it is not.
+    #[must_use]
+    pub const fn since(self, earlier: Time) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// `self - other` in nanoseconds, negative if `self` is the earlier.
+    #[must_use]
+    pub fn offset_from(self, other: Time) -> i64 {
+        let difference = i128::from(self.0) - i128::from(other.0);
+        difference.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
+    /// `self` moved by a signed number of nanoseconds.
+    #[must_use]
+    pub const fn offset(self, nanos: i64) -> Time {
+        Time(self.0.saturating_add_signed(nanos))
+    }
+}
+
+impl std::ops::Add<Duration> for Time {
+    type Output = Time;
+    fn add(self, duration: Duration) -> Time {
+        Time(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl std::ops::Sub<Duration> for Time {
+    type Output = Time;
+    fn sub(self, duration: Duration) -> Time {
+        Time(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}

@@ -1,0 +1,143 @@
+//! The boundary that every bus fills.
+//!
+//! Why trait objects and not generics or `cfg`? The bus is chosen at run time by an address, and a
+//! virtual bus must stand beside a real one in the same program; one indirect call per *transfer* costs
+//! nothing. Why so small? A bus only moves transfers and tells what it knows. Order, frames, gaps,
+//! placement and waiting are the same for all and live above ([`crate::endpoint`]).
+//!
+//! Locks are taken downwards only: an endpoint may call its bus while it is locked, so a bus that calls back
+//! through [`IsochReports`] or [`DataReport`] must not hold a lock that a method of these traits takes.
+
+use isoch_core::rules::Setup;
+use isoch_core::{Block, Capabilities, Memory, Outcome, Start, Time};
+
+use crate::clock::FrameClock;
+use crate::device::DeviceInformation;
+use crate::sync::{Arc, Weak};
+use crate::wait::Waiting;
+use crate::{Direction, Error};
+
+/// An open device on some bus.
+pub(crate) trait BusDevice: Send + Sync {
+    /// What is known of it without asking it.
+    fn information(&self) -> &DeviceInformation;
+
+    /// The raw device descriptor.
+    fn device_bytes(&self) -> &[u8];
+
+    /// The raw configuration descriptor in force.
+    fn configuration_bytes(&self) -> &[u8];
+
+    /// Takes an interface for this program.
+    fn claim(&self, interface: u8) -> Result<(), Error>;
+
+    /// Gives it back, at alternate setting 0.
+    fn release(&self, interface: u8);
+
+    /// SET_INTERFACE. Blocks until the device has answered.
+    fn set_alternate_setting(&self, interface: u8, setting: u8) -> Result<(), Error>;
+
+    /// Starts a control, bulk or interrupt transfer; its end is told to `done`, exactly once.
+    fn submit_data(&self, request: DataRequest, done: Arc<dyn DataReport>);
+
+    /// Cancels whatever was submitted with this `done`. Its end is still told.
+    fn cancel_data(&self, done: &Arc<dyn DataReport>);
+
+    /// What isochronous transfers of this direction can do here.
+    fn capabilities(&self, direction: Direction) -> Capabilities;
+
+    /// Opens an isochronous endpoint of an alternate setting that is in force.
+    fn open_isoch(&self, endpoint: u8, reports: Weak<dyn IsochReports>) -> Result<Box<dyn IsochPort>, Error>;
+
+    /// Memory for one block, that the bus can reach.
+    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>, Error> {
+        Ok(Box::new(vec![0_u8; bytes].into_boxed_slice()))
+    }
+
+    /// Fails if `blocks` blocks of `bytes` bytes and `packets` packets are more than the system allows.
+    fn check_budget(&self, _blocks: usize, _bytes: usize, _packets: usize) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The frame clock of the controller it is attached to.
+    fn clock(&self) -> FrameClock;
+
+    /// How to wait for it.
+    fn waiting(&self) -> &Waiting;
+
+    /// How often the machine held up the bus itself; `None` on a bus that is not emulated.
+    #[cfg(feature = "virtual")]
+    fn stalls(&self) -> Option<crate::Stalls> {
+        None
+    }
+
+    /// What an emulated device counted; nothing on a real bus.
+    fn facts(&self) -> Vec<(&'static str, i64)> {
+        Vec::new()
+    }
+}
+
+/// One open isochronous endpoint, as its bus sees it. Dropping it gives everything back.
+pub(crate) trait IsochPort: Send + Sync {
+    /// Hands a transfer over. `Start::At` is only used where the bus starts on frames.
+    ///
+    /// What depends on time is reported later; an error here means that the bus never had it.
+    fn submit(&self, id: u64, block: Block, start: Start) -> Result<HandedOver, (Block, Error)>;
+
+    /// Cancels one transfer; it is reported as cancelled, or as completed if it was faster.
+    fn cancel(&self, id: u64);
+
+    /// Cancels all, newest first.
+    fn abort(&self);
+
+    /// Asks for [`IsochReports::deadline`] at that time (or a little later). The last call counts.
+    fn wake_at(&self, deadline: Time);
+}
+
+/// What a bus knows the moment it took a transfer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HandedOver {
+    /// The frame that was running, if the bus can tell without asking the system.
+    pub(crate) now: Option<u64>,
+}
+
+/// A finished isochronous transfer, as its bus tells it.
+pub(crate) struct IsochDone {
+    pub(crate) id: u64,
+    pub(crate) block: Block,
+    pub(crate) outcome: Outcome,
+    /// The microframe of its first interval, where the bus tells.
+    pub(crate) first: Option<u64>,
+    pub(crate) seen: Time,
+}
+
+/// Where a bus reports the end of isochronous transfers, in batches where it can.
+pub(crate) trait IsochReports: Send + Sync {
+    /// These are over. Drains the list; its room is the bus's to keep.
+    fn completed(&self, done: &mut Vec<IsochDone>);
+    /// The time asked for with [`IsochPort::wake_at`] has come.
+    fn deadline(&self, now: Time);
+    /// The device is gone. Everything that was in flight has been reported.
+    fn gone(&self);
+}
+
+/// A control, bulk or interrupt transfer.
+pub(crate) struct DataRequest {
+    pub(crate) target: DataTarget,
+    /// OUT: what to send. IN: as long as there is room for.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Whom a [`DataRequest`] is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DataTarget {
+    Control(Setup),
+    /// Address of a bulk or interrupt endpoint.
+    Endpoint(u8),
+}
+
+/// Where a bus reports the end of a control, bulk or interrupt transfer.
+pub(crate) trait DataReport: Send + Sync {
+    /// It is over: its data, and how many bytes of them went over the bus.
+    fn done(&self, data: Vec<u8>, result: Result<usize, Error>);
+}

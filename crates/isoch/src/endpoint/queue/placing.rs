@@ -1,0 +1,185 @@
+//! The way down: what is accepted goes to the bus, when it is due.
+//!
+//! Why is that not the bus's business? Because when to hand a transfer over to a bus that cannot start on a
+//! frame follows from the clock and the queue, not from the system; one [`Placer`](placer::Placer) serves
+//! all of them. An exact bus without a horizon needs none of it.
+
+use std::time::Duration;
+
+use isoch_core::placer::{self, Decision, FrameView, Pending, Policy, Reason};
+use isoch_core::{Capabilities, ClockSupport, MICROFRAMES_PER_FRAME, Outcome, Start, StartSupport, Time};
+
+use super::{FILLER_BLOCKS, Handing, Held, Queue, State, Ticket};
+use crate::block::Pool;
+use crate::sync::{Arc, lock};
+use crate::{Direction, Error};
+
+impl Queue {
+    /// How named frames are reached on a bus that cannot start on one.
+    pub(crate) fn set_placement(&self, policy: Policy) -> Result<(), Error> {
+        if self.capabilities.start != StartSupport::Anchored {
+            return Err(Error::Unsupported(
+                "placement policies are for buses that anchor transfers; this one needs none".into(),
+            ));
+        }
+        let mut state = lock(&self.state);
+        if policy != Policy::Lead && state.filler.is_empty() {
+            let packets = u32::try_from(state.placer.config().filler_intervals).unwrap_or(u32::MAX);
+            let bytes = match self.direction {
+                Direction::Out => 0,
+                Direction::In => packets as usize * self.timing.bytes_per_interval() as usize,
+            };
+            self.bus.check_budget(FILLER_BLOCKS as usize, bytes, packets as usize)?;
+            state.filler = self.allocate(FILLER_BLOCKS, packets, bytes)?;
+            state.reserve();
+        }
+        state.placer.set_policy(policy);
+        Ok(())
+    }
+
+    /// Hands over to the bus what is due.
+    pub(super) fn pump(&self, state: &mut State, now: Option<Time>) {
+        // An exact bus without a horizon takes everything at once.
+        let direct = self.capabilities.start == StartSupport::Exact && self.capabilities.horizon.is_none();
+        let now = now.or_else(|| (!direct).then(|| self.clock().host_now()));
+        loop {
+            if let Some(outcome) = state.held.front().and_then(|held| held.withdrawn) {
+                self.report_unserved(state, outcome);
+                continue;
+            }
+            if state.port.is_none() {
+                return;
+            }
+            let Some(now) = now else {
+                let Some(held) = state.held.pop_front() else { return };
+                let how = held.start;
+                self.hand_over(state, held, how, None);
+                continue;
+            };
+            match self.decide(state, now) {
+                Decision::Submit { how, .. } => {
+                    let Some(held) = state.held.pop_front() else { return };
+                    self.hand_over(state, held, how, Some(now));
+                }
+                Decision::Filler { intervals } => {
+                    if !self.fill(state, intervals, now) {
+                        return;
+                    }
+                }
+                Decision::HoldUntil(deadline) => {
+                    if let Some(port) = &state.port {
+                        port.wake_at(deadline);
+                    }
+                    return;
+                }
+                Decision::Wait => return,
+                Decision::Refuse(reason) => {
+                    tracing::debug!(endpoint = self.address, %reason, "a transfer cannot be placed");
+                    let Some(held) = state.held.front_mut() else { return };
+                    held.withdrawn = Some(match reason {
+                        Reason::Late { .. } | Reason::Overlap { .. } | Reason::GapTooShort { .. } => {
+                            Outcome::Late
+                        }
+                        _ => Outcome::BadStartFrame,
+                    });
+                }
+            }
+        }
+    }
+
+    fn decide(&self, state: &mut State, now: Time) -> Decision {
+        let (transfers, intervals) = state.ledger.at_bus();
+        let end = if transfers == 0 { None } else { state.ledger.expected_end() };
+        let head = state
+            .held
+            .front()
+            .map(|held| Pending { start: held.start, intervals: held.block.packets().len() as u64 });
+        state.placer.decide(now, self, placer::Queue { transfers, intervals, end }, head)
+    }
+
+    fn hand_over(&self, state: &mut State, held: Held, how: Start, now: Option<Time>) {
+        let intervals = held.block.packets().len() as u64;
+        let (ticket, ran_dry) = self.timed(state, Some(held.pool), now);
+        let sequence = state.ledger.add(held.id, held.start, intervals, ticket);
+        self.give_to_bus(state, Handing { sequence, block: held.block, start: how, ran_dry });
+    }
+
+    /// Hands over empty intervals. Returns whether it could.
+    fn fill(&self, state: &mut State, intervals: u64, now: Time) -> bool {
+        let Some(mut block) = state.filler.pop() else { return false };
+        let length = match self.direction {
+            Direction::Out => 0,
+            Direction::In => self.timing.bytes_per_interval(),
+        };
+        block.clear();
+        for index in 0..u32::try_from(intervals).unwrap_or(u32::MAX) {
+            if !block.push_packet(index.saturating_mul(length), length) {
+                break;
+            }
+        }
+        let intervals = block.packets().len() as u64;
+        let (ticket, ran_dry) = self.timed(state, None, Some(now));
+        let sequence = state.ledger.add_filler(intervals, ticket);
+        self.give_to_bus(state, Handing { sequence, block, start: Start::Asap, ran_dry });
+        true
+    }
+
+    /// Remembers when something is handed over, and finds out if the bus must have served all it had by
+    /// then although not all of that was reaped: what follows is a new stream, without any error from the
+    /// system.
+    fn timed(&self, state: &State, pool: Option<Arc<Pool>>, now: Option<Time>) -> (Ticket, bool) {
+        let idle = state.ledger.at_bus().0 == 0;
+        let end = state.ledger.expected_end().filter(|_| !idle && self.does_not_report());
+        let ran_dry = end.zip(now).is_some_and(|(end, now)| {
+            let (time, uncertainty) = self.clock().source.time_of(end);
+            now > time + uncertainty
+        });
+        let cold_start = now.filter(|_| idle || ran_dry);
+        (Ticket { pool, handed_over_in: None, handed_over_at: now, cold_start }, ran_dry)
+    }
+
+    fn give_to_bus(&self, state: &mut State, handing: Handing) {
+        let Handing { sequence, block, start, ran_dry } = handing;
+        let taken = match &state.port {
+            Some(port) => port.submit(sequence, block, start),
+            None => Err((block, Error::Gone)),
+        };
+        match taken {
+            Ok(handed_over) => {
+                state.ledger.handed_over(sequence, ran_dry);
+                if let Some(ticket) = state.ledger.ticket(sequence) {
+                    ticket.handed_over_in = handed_over.now;
+                }
+            }
+            Err((block, error)) => {
+                tracing::debug!(endpoint = self.address, %error, "the bus did not take a transfer");
+                let outcome =
+                    if matches!(error, Error::Gone) { Outcome::DeviceGone } else { Outcome::Failed(0) };
+                self.report(state, sequence, block, outcome);
+            }
+        }
+    }
+}
+
+impl FrameView for Queue {
+    fn time_of(&self, frame: u64) -> (Time, Duration) {
+        self.clock().source.time_of(frame.saturating_mul(MICROFRAMES_PER_FRAME))
+    }
+
+    fn microframe_at(&self, at: Time) -> (u64, u64) {
+        let (microframe, uncertainty, _) = self.clock().source.position(at);
+        let uncertainty = u64::try_from(uncertainty.as_nanos().div_ceil(125_000)).unwrap_or(u64::MAX);
+        (microframe, uncertainty)
+    }
+
+    fn fresh(&self) -> bool {
+        self.clock().source.is_fresh()
+    }
+}
+
+/// What the bus can do, plus what a placer makes of it: a bus that only starts as soon as possible, with
+/// any clock at all, can be anchored.
+pub(crate) fn anchored(of_bus: Capabilities) -> Capabilities {
+    let anchors = of_bus.start == StartSupport::AsapOnly && of_bus.clock != ClockSupport::None;
+    Capabilities { start: if anchors { StartSupport::Anchored } else { of_bus.start }, ..of_bus }
+}

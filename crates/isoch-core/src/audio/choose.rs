@@ -26,7 +26,8 @@ impl fmt::Display for Wanted {
             Direction::In => "recording",
         };
         let float = if self.float { " floating point" } else { "" };
-        write!(f, "{direction} of {} channels, {} bits{float}, {} Hz", self.channels, self.bits, self.rate)
+        let channels = super::counted(self.channels, "channel");
+        write!(f, "{direction} of {channels}, {} bits{float}, {} Hz", self.bits, self.rate)
     }
 }
 

@@ -202,6 +202,11 @@ impl StreamingFormat {
     }
 }
 
+/// "1 channel", "2 channels".
+fn counted(count: u8, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for StreamingFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = match self.direction {
@@ -210,15 +215,14 @@ impl fmt::Display for StreamingFormat {
         };
         write!(
             f,
-            "interface {} alternate setting {}, endpoint {:#04x} {direction}: {} channels, {} bits {} in {} \
-             bytes, {}, {}",
+            "interface {} alternate setting {}, endpoint {:#04x} {direction}: {}, {} bits {} in {}, {}, {}",
             self.interface,
             self.alternate_setting,
             self.endpoint,
-            self.channels,
+            counted(self.channels, "channel"),
             self.bits,
             self.sample,
-            self.subslot_bytes,
+            counted(self.subslot_bytes, "byte"),
             self.rates,
             self.synchronisation,
         )

@@ -139,7 +139,7 @@ pub(crate) fn find(
         return Err(Failure::error(format_args!(
             "{} has no isochronous {} endpoint; `isoch describe` shows what it has",
             device.information().address,
-            word(direction)
+            direction
         )));
     }
     let admitted = |((interface, setting, endpoint), _): &&Candidate<'_>| {
@@ -149,7 +149,7 @@ pub(crate) fn find(
     if choices.is_empty() {
         return Err(Failure::usage(format_args!(
             "the device has no such isochronous {} endpoint; it has{}",
-            word(direction),
+            direction,
             lines(all.iter())
         )));
     }
@@ -167,7 +167,7 @@ pub(crate) fn find(
         }),
         _ => Err(Failure::usage(format_args!(
             "there are several isochronous {} endpoints: choose with --interface, -a and -e{}",
-            word(direction),
+            direction,
             lines(if choices.is_empty() { all.iter().collect() } else { choices }.into_iter())
         ))),
     }
@@ -240,13 +240,6 @@ pub(crate) fn period(microframes: u64) -> String {
     match microframes {
         1..8 => format!("{} µs", microframes * 125),
         _ => format!("{} ms", microframes / 8),
-    }
-}
-
-pub(crate) fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Out => "OUT",
-        Direction::In => "IN",
     }
 }
 

@@ -212,9 +212,5 @@ fn describe(endpoint: &Endpoint) -> String {
         TransferType::Bulk => "bulk",
         TransferType::Interrupt => "interrupt",
     };
-    let direction = match endpoint.direction() {
-        Direction::Out => "OUT",
-        Direction::In => "IN",
-    };
-    format!("{:#04x} ({kind} {direction})", endpoint.address)
+    format!("{:#04x} ({kind} {})", endpoint.address, endpoint.direction())
 }

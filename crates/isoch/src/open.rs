@@ -18,7 +18,8 @@ const BUSES: &str = "the buses here are: virtual";
 /// | `virtual:FILE.toml/DEVICE` | a device of the bus that the file describes (its first, without `/DEVICE`) |
 ///
 /// The parameters `clock=real|manual|on-wait`, `as=PROFILE` and `sof_ppm=N` are for the bus: devices on a
-/// bus share them, and with them a frame clock.
+/// bus share them, and with them a frame clock. `virtual:BUS/NAME?kind=speaker` plugs a built-in device in
+/// under a name of one's own. Opening does not wait for time to pass.
 ///
 /// # Errors
 /// [`Error::Address`] if it cannot be read; [`Error::NotFound`]; whatever the bus says.

@@ -209,16 +209,13 @@ fn counted(count: u8, thing: &str) -> String {
 
 impl fmt::Display for StreamingFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = match self.direction {
-            Direction::Out => "OUT",
-            Direction::In => "IN",
-        };
         write!(
             f,
-            "interface {} alternate setting {}, endpoint {:#04x} {direction}: {}, {} bits {} in {}, {}, {}",
+            "interface {} alternate setting {}, endpoint {:#04x} {}: {}, {} bits {} in {}, {}, {}",
             self.interface,
             self.alternate_setting,
             self.endpoint,
+            self.direction,
             counted(self.channels, "channel"),
             self.bits,
             self.sample,

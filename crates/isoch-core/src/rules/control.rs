@@ -17,6 +17,15 @@ impl Direction {
     }
 }
 
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Direction::Out => "OUT",
+            Direction::In => "IN",
+        })
+    }
+}
+
 /// Who defined a request (bits 6–5 of `bmRequestType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RequestKind {

@@ -112,8 +112,9 @@ impl<D: EndpointDirection> IsochEndpoint<D> {
     /// Registers blocks. After this, nothing is allocated until more are registered.
     ///
     /// # Errors
-    /// [`Error::Budget`] if the system's memory for transfers would not do; [`Error::Argument`] for a
-    /// layout without packets, or beyond reason.
+    /// [`Error::Budget`] if the system's memory for transfers would not do, or more than 1 GiB is asked for;
+    /// [`Error::Argument`] for a layout without packets, or beyond reason; [`Error::Layout`] on an endpoint
+    /// that reserves no bandwidth.
     pub fn register(&self, layout: Layout) -> Result<Blocks, Error> {
         let blocks = self.queue.register(layout)?;
         self.completions.reserve(self.queue.registered());
@@ -151,7 +152,8 @@ impl<D: EndpointDirection> IsochEndpoint<D> {
     /// alone (the default), or with zero-length packets before or between them. See [`Policy`].
     ///
     /// # Errors
-    /// [`Error::Unsupported`] on a bus that starts on frames by itself, or on none.
+    /// [`Error::Unsupported`] on a bus that starts on frames by itself, or on none; [`Error::Budget`] if
+    /// there is no memory for filler.
     ///
     /// [`StartSupport::Anchored`]: crate::StartSupport::Anchored
     pub fn set_placement(&self, policy: Policy) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use crate::arguments::Describe;
 use crate::failure::Failure;
 use crate::output::print;
-use crate::target::{self, describe_timing, word};
+use crate::target::{self, describe_timing};
 use crate::words::counted;
 use isoch::audio::{self, StreamingFormat};
 use isoch::rules::descriptors::{AlternateSetting, Endpoint, Synchronization, TransferType, Usage};
@@ -98,7 +98,7 @@ fn in_words(
     for direction in [Direction::Out, Direction::In] {
         if configuration.isochronous().any(|(_, _, endpoint)| endpoint.direction() == direction) {
             let capabilities = device.capabilities(direction);
-            writeln!(text, "\nIsochronous {} on this bus", word(direction))?;
+            writeln!(text, "\nIsochronous {} on this bus", direction)?;
             for part in capabilities.to_string().split(" · ") {
                 let (what, how) = part.split_once(": ").unwrap_or((part, ""));
                 writeln!(text, "  {what:16}{how}")?;
@@ -201,7 +201,7 @@ fn usage(endpoint: &Endpoint) -> Option<&'static str> {
 }
 
 fn endpoint_in_words(endpoint: &Endpoint, speed: Speed) -> String {
-    let (kind, direction) = (transfer_type(endpoint), word(endpoint.direction()));
+    let (kind, direction) = (transfer_type(endpoint), endpoint.direction());
     let mut text = format!("endpoint {:#04x}  {kind} {direction}", endpoint.address);
     match endpoint.transfer_type() {
         TransferType::Isochronous | TransferType::Interrupt => match endpoint.timing(speed) {

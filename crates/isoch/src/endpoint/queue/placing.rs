@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use isoch_core::placer::{self, Decision, FrameView, Pending, Policy, Reason};
+use isoch_core::rules::layout;
 use isoch_core::{Capabilities, ClockSupport, MICROFRAMES_PER_FRAME, Outcome, Start, StartSupport, Time};
 
 use super::{FILLER_BLOCKS, Handing, Held, Queue, State, Ticket};
@@ -107,16 +108,13 @@ impl Queue {
     /// Hands over empty intervals. Returns whether it could.
     fn fill(&self, state: &mut State, intervals: u64, now: Time) -> bool {
         let Some(mut block) = state.filler.pop() else { return false };
-        let length = match self.direction {
-            Direction::Out => 0,
-            Direction::In => self.timing.bytes_per_interval(),
+        let most = state.placer.config().filler_intervals;
+        let packets = u32::try_from(intervals.min(most)).unwrap_or(u32::MAX);
+        let laid_out = match self.direction {
+            Direction::Out => layout::filler(&mut block, packets),
+            Direction::In => layout::full_packets(&mut block, &self.timing, 0, packets),
         };
-        block.clear();
-        for index in 0..u32::try_from(intervals).unwrap_or(u32::MAX) {
-            if !block.push_packet(index.saturating_mul(length), length) {
-                break;
-            }
-        }
+        debug_assert!(laid_out.is_ok(), "a filler block holds what a placer asks for at most");
         let intervals = block.packets().len() as u64;
         let (ticket, ran_dry) = self.timed(state, None, Some(now));
         let sequence = state.ledger.add_filler(intervals, ticket);

@@ -8,7 +8,7 @@ use isoch_core::rules::descriptors::{self, Endpoint, TransferType};
 
 use crate::device::Device;
 use crate::endpoint::{EndpointDirection, In, IsochEndpoint, IsochIn, IsochOut, Out};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU8, Ordering};
 use crate::text::listed;
 use crate::transfer::DataEndpoint;
 use crate::{Direction, Error};
@@ -22,6 +22,8 @@ pub struct Interface {
 struct Claim {
     device: Device,
     number: u8,
+    /// The number of the alternate setting in force.
+    setting: AtomicU8,
 }
 
 impl Drop for Claim {
@@ -32,7 +34,11 @@ impl Drop for Claim {
 
 impl Interface {
     pub(crate) fn new(device: Device, number: u8) -> Self {
-        Interface { claim: Arc::new(Claim { device, number }) }
+        // A device is configured with setting 0 of everything (USB 2.0 §9.6.5), and who lets go of an interface
+        // puts it back; 0 is also what the descriptors begin with.
+        let alternates = device.configuration().interface(number).map(|found| &found.alternates);
+        let first = alternates.and_then(|alternates| alternates.iter().map(|a| a.number).min()).unwrap_or(0);
+        Interface { claim: Arc::new(Claim { device, number, setting: AtomicU8::new(first) }) }
     }
 
     /// Its number.
@@ -70,7 +76,15 @@ impl Interface {
             });
         }
         self.device().bus().set_alternate_setting(self.number(), number)?;
+        self.claim.setting.store(number, Ordering::Release);
         Ok(AlternateSetting { interface: self.clone(), number })
+    }
+
+    /// The alternate setting that is in force, without asking the device: after the claim number 0 (or the
+    /// lowest, where there is no 0), then the last that [`alternate_setting`](Self::alternate_setting) chose.
+    #[must_use]
+    pub fn setting_in_force(&self) -> AlternateSetting {
+        AlternateSetting { interface: self.clone(), number: self.claim.setting.load(Ordering::Acquire) }
     }
 }
 

@@ -11,8 +11,9 @@ use isoch_core::clock::{Quality, Slip, StreamTrack};
 use isoch_core::{Estimate, MICROFRAMES_PER_FRAME, Time};
 
 use crate::Error;
+use crate::emulated_time::EmulatedTime;
 use crate::sync::{Arc, AtomicBool, Mutex, lock};
-use crate::wait::{EmulatedTime, InSink, Step, Waiting};
+use crate::wait::{InSink, Step, StepsTime, Waiting};
 
 /// A frame number and the moment it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +125,13 @@ impl FrameClock {
         }
     }
 
+    /// The bus's emulated time, for layers that have waits of their own; `None` on a bus in real time.
+    #[must_use]
+    pub fn emulated_time(&self) -> Option<EmulatedTime> {
+        let host = self.source.host();
+        host.emulated.as_ref().map(|steps| EmulatedTime::new(host.clone(), Arc::clone(steps)))
+    }
+
     pub(crate) fn host_now(&self) -> Time {
         self.source.host().now()
     }
@@ -153,7 +161,7 @@ impl std::fmt::Debug for FrameClock {
 pub(crate) struct Host {
     /// The `Instant` of [`Time::ZERO`].
     pub(crate) origin: Instant,
-    pub(crate) emulated: Option<Arc<dyn EmulatedTime>>,
+    pub(crate) emulated: Option<Arc<dyn StepsTime>>,
 }
 
 impl Host {
@@ -164,7 +172,7 @@ impl Host {
         }
     }
 
-    fn time(&self, instant: Instant) -> Time {
+    pub(crate) fn time(&self, instant: Instant) -> Time {
         Time::ZERO + instant.saturating_duration_since(self.origin)
     }
 

@@ -34,6 +34,7 @@ mod bus;
 mod clock;
 mod completion;
 mod device;
+mod emulated_time;
 mod endpoint;
 mod error;
 mod hotplug;
@@ -58,6 +59,7 @@ pub use block::{Block, Blocks, Layout, Take};
 pub use clock::{FrameClock, Stamp};
 pub use completion::{Completion, CompletionSink, PacketResult, TransferId};
 pub use device::{Device, DeviceInformation};
+pub use emulated_time::{EmulatedStep, EmulatedTime};
 pub use endpoint::{
     EndpointDirection, Histogram, In, IsochEndpoint, IsochIn, IsochOut, Out, Rejected, Statistics,
 };

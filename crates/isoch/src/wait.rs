@@ -45,7 +45,7 @@ impl Drop for InSink {
 }
 
 /// How a bus with emulated time is driven by those who wait.
-pub(crate) trait EmulatedTime: Send + Sync {
+pub(crate) trait StepsTime: Send + Sync {
     /// Runs the bus to its next event, at most to `limit`; not at all if, once it is this thread's turn,
     /// what is waited for is `ready`.
     fn step(&self, limit: Option<Time>, ready: &dyn Fn() -> bool) -> Step;
@@ -70,7 +70,7 @@ pub(crate) enum Waiting {
     /// Other threads do the work; block.
     Real,
     /// The waiting thread does it.
-    Emulated(Arc<dyn EmulatedTime>),
+    Emulated(Arc<dyn StepsTime>),
 }
 
 /// What can wait in a mailbox.

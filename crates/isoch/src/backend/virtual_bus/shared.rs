@@ -18,7 +18,7 @@ use super::{BusClock, Stalls, device};
 use crate::bus::{DataReport, IsochReports};
 use crate::clock::{ClockSource, EstimatedClock, FrameClock, Host};
 use crate::sync::{Arc, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering, Weak, lock};
-use crate::wait::{EmulatedTime, Mailbox, Waiting};
+use crate::wait::{Mailbox, StepsTime, Waiting};
 use crate::{ClockSupport, Direction, Error, HotplugEvent, Watch};
 
 pub(crate) struct Shared {
@@ -72,7 +72,7 @@ impl Shared {
         // On a real bus of this kind the round trip is measured.
         let latency = Duration::from_micros(125 * controller.profile().completion_delay);
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let emulated: Option<Arc<dyn EmulatedTime>> = match mode {
+            let emulated: Option<Arc<dyn StepsTime>> = match mode {
                 BusClock::Real => None,
                 BusClock::Manual | BusClock::OnWait => Some(Arc::new(time::Stepper(weak.clone()))),
             };

@@ -12,7 +12,7 @@ use super::events::Lists;
 use super::shared::{Shared, State};
 use crate::Error;
 use crate::sync::{Condvar, Mutex, Ordering, Weak, lock, thread_local};
-use crate::wait::{EmulatedTime, Step};
+use crate::wait::{Step, StepsTime};
 
 /// Being later than this counts as a stall of the machine: the bus then stands still instead of bursting.
 #[cfg(not(shuttle))]
@@ -197,7 +197,7 @@ impl Drop for Turn {
 /// Emulated time, for those who wait.
 pub(super) struct Stepper(pub(super) Weak<Shared>);
 
-impl EmulatedTime for Stepper {
+impl StepsTime for Stepper {
     fn step(&self, limit: Option<Time>, ready: &dyn Fn() -> bool) -> Step {
         let Some(shared) = self.0.upgrade() else { return Step::Stopped };
         let Some(_turn) = Turn::take() else { return Step::Stopped };

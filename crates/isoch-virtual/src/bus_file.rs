@@ -28,15 +28,17 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::bus_clock::BusClock;
 use crate::device::Device;
 use crate::devices::{self, BuildError, KINDS};
-use crate::faults::{Fault, FaultKind};
+use crate::faults::Fault;
 
+mod fault;
 mod fields;
 
+use fault::fault;
 use fields::{Fields, Problem, listed};
 
 /// A bus, as a file describes it. Everything in it has been checked; devices can be built.
@@ -109,15 +111,8 @@ impl BusFile {
     /// # Errors
     /// If it cannot be read, or as [`BusFile::parse`].
     pub fn load(path: &Path) -> Result<Self, BusFileError> {
-        let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| BusFileError {
-            path: Some(name.clone()),
-            line: 0,
-            column: 0,
-            message: format!("cannot be read ({error}): give the path of a TOML file that describes a bus"),
-        })?;
         let directory = path.parent().unwrap_or(Path::new(""));
-        BusFile::parse(&text, directory).map_err(|error| BusFileError { path: Some(name), ..error })
+        read(path, |text| BusFile::parse(text, directory))
     }
 
     /// Understands the text of a file; relative paths in it are joined to `directory`. Devices are built
@@ -126,12 +121,48 @@ impl BusFile {
     /// # Errors
     /// The first mistake, with its line and column.
     pub fn parse(text: &str, directory: &Path) -> Result<Self, BusFileError> {
-        let document = DeTable::parse(text).map_err(|error| {
-            let message = format!("this is not TOML: {}", error.message().replace('\n', ", "));
-            located(text, Problem { at: error.span().unwrap_or(0..0), message })
-        })?;
+        let document = document(text)?;
         bus(&document, directory).map_err(|problem| located(text, problem))
     }
+}
+
+/// Reads only the faults of a file, for a bus that exists already. A file without any device will do: what
+/// its faults are about is then not checked. Where it does describe devices, its faults are about those, as
+/// in [`BusFile::load`].
+///
+/// # Errors
+/// As [`BusFile::load`], but for files without devices.
+pub fn load_faults(path: &Path) -> Result<Vec<Fault>, BusFileError> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    read(path, |text| parse_faults(text, directory))
+}
+
+/// The same for the text of a file; relative paths in it are joined to `directory`.
+///
+/// # Errors
+/// As [`BusFile::parse`], but for text without devices.
+pub fn parse_faults(text: &str, directory: &Path) -> Result<Vec<Fault>, BusFileError> {
+    let document = document(text)?;
+    sections(&document, directory).map(|file| file.faults).map_err(|problem| located(text, problem))
+}
+
+/// Reads a file and understands its text; mistakes are said to be in that file.
+fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, BusFileError>) -> Result<T, BusFileError> {
+    let name = Some(path.display().to_string());
+    let read = std::fs::read_to_string(path).map_err(|error| BusFileError {
+        path: None,
+        line: 0,
+        column: 0,
+        message: format!("cannot be read ({error}): give the path of a TOML file that describes a bus"),
+    });
+    read.and_then(|text| parse(&text)).map_err(|error| BusFileError { path: name, ..error })
+}
+
+fn document(text: &str) -> Result<Spanned<DeTable<'_>>, BusFileError> {
+    DeTable::parse(text).map_err(|error| {
+        let message = format!("this is not TOML: {}", error.message().replace('\n', ", "));
+        located(text, Problem { at: error.span().unwrap_or(0..0), message })
+    })
 }
 
 /// Gives a problem its line and column.
@@ -151,7 +182,23 @@ fn located(text: &str, problem: Problem) -> BusFileError {
 }
 
 fn bus(document: &Spanned<DeTable<'_>>, directory: &Path) -> Result<BusFile, Problem> {
-    let top = Fields::new("the file", document.get_ref(), document.span());
+    let file = sections(document, directory)?;
+    if file.devices.is_empty() {
+        return top(document).problem(format!(
+            "there is no device: add [[device]] with kind = one of {}",
+            listed(KINDS.iter().map(|kind| kind.name))
+        ));
+    }
+    Ok(file)
+}
+
+fn top<'a>(document: &'a Spanned<DeTable<'a>>) -> Fields<'a> {
+    Fields::new("the file", document.get_ref(), document.span())
+}
+
+/// What the file says, if only of faults.
+fn sections(document: &Spanned<DeTable<'_>>, directory: &Path) -> Result<BusFile, Problem> {
+    let top = top(document);
     top.only(&["profile", "clock", "sof_ppm", "device", "fault"])?;
     let profile = top.text("profile")?.map(|(profile, _)| profile);
     let clock = top.choice(
@@ -167,12 +214,6 @@ fn bus(document: &Spanned<DeTable<'_>>, directory: &Path) -> Result<BusFile, Pro
     let mut faults = Vec::new();
     for (table, at) in top.tables("fault")? {
         faults.push(fault(table, at, &devices)?);
-    }
-    if devices.is_empty() {
-        return top.problem(format!(
-            "there is no device: add [[device]] with kind = one of {}",
-            listed(KINDS.iter().map(|kind| kind.name))
-        ));
     }
     let devices = devices.into_iter().map(|(device, _)| device).collect();
     Ok(BusFile { profile, clock, sof_ppm, devices, faults })
@@ -240,131 +281,4 @@ fn endpoints(configuration: &[u8]) -> Vec<u8> {
         rest = rest.get(usize::from(length).max(2)..).unwrap_or_default();
     }
     addresses
-}
-
-/// What a kind of fault concerns.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Concerns {
-    /// Isochronous packets both ways.
-    Packets,
-    /// Isochronous OUT packets.
-    Out,
-    /// Isochronous IN packets.
-    In,
-    /// Whole devices.
-    Devices,
-    /// The host.
-    Host,
-}
-
-fn fault(table: &DeTable<'_>, at: Range<usize>, devices: &[(BusDevice, Vec<u8>)]) -> Result<Fault, Problem> {
-    let fields = Fields::new("[[fault]]", table, at);
-    fields.only(&["kind", "frame", "frames", "device", "endpoint", "bytes"])?;
-    let kinds = [
-        ("host_missed", (FaultKind::HostMissed, Concerns::Packets)),
-        ("host_late", (FaultKind::HostLate, Concerns::Packets)),
-        ("host_stalled", (FaultKind::HostStalled, Concerns::Host)),
-        ("lost_on_wire", (FaultKind::LostOnWire, Concerns::Out)),
-        ("crc_error", (FaultKind::CrcError, Concerns::In)),
-        ("short", (FaultKind::Short(0), Concerns::In)),
-        ("empty", (FaultKind::Empty, Concerns::In)),
-        ("babble", (FaultKind::Babble, Concerns::In)),
-        ("control_stall", (FaultKind::ControlStall, Concerns::Devices)),
-        ("unplug", (FaultKind::Unplug, Concerns::Devices)),
-    ];
-    let Some((mut kind, concerns)) = fields.choice("kind", &kinds)? else {
-        let list = listed(kinds.iter().map(|(name, _)| *name));
-        return fields.problem(format!("a fault needs a kind: add kind = one of {list}"));
-    };
-    let frames = frames(&fields)?;
-    let bytes = fields.whole("bytes", 0..=49_152)?;
-    match (kind, bytes) {
-        (FaultKind::Short(_), Some(bytes)) => kind = FaultKind::Short(bytes as u32),
-        (FaultKind::Short(_), None) => {
-            return fields.problem("a short packet needs a length: add bytes = what is left of it".into());
-        }
-        (_, Some(_)) => {
-            return fields.problem_at("bytes", "only kind = \"short\" takes bytes: leave it out".into());
-        }
-        (_, None) => {}
-    }
-    let device = fields.text("device")?.map(|(device, _)| device);
-    let endpoint = fields.whole("endpoint", 0..=255)?.map(|address| address as u8);
-    if concerns == Concerns::Host && device.is_some() {
-        let message = "host_stalled holds up the whole host program: leave device out";
-        return fields.problem_at("device", message.into());
-    }
-    let mut addresses: Vec<u8> = Vec::new();
-    match &device {
-        Some(name) => match devices.iter().find(|(device, _)| device.name == *name) {
-            Some((_, endpoints)) => addresses.clone_from(endpoints),
-            None => {
-                let list = listed(devices.iter().map(|(device, _)| device.name.as_str()));
-                let message = format!("there is no device named '{name}'; there are: {list}");
-                return fields.problem_at("device", message);
-            }
-        },
-        None => devices.iter().for_each(|(_, endpoints)| addresses.extend(endpoints)),
-    }
-    let Some(address) = endpoint else { return Ok(Fault { frames, kind, device, endpoint }) };
-    let wrong = |message: String| fields.problem_at("endpoint", message);
-    match concerns {
-        Concerns::Host => return wrong("host_stalled holds up all endpoints: leave endpoint out".into()),
-        Concerns::Devices => return wrong("this happens to whole devices: leave endpoint out".into()),
-        Concerns::Out if address & 0x80 != 0 => {
-            return wrong(format!(
-                "{address:#04x} is an IN endpoint, and this happens to OUT packets: use crc_error for IN"
-            ));
-        }
-        Concerns::In if address & 0x80 == 0 => {
-            return wrong(format!(
-                "{address:#04x} is an OUT endpoint, and this happens to IN packets: use lost_on_wire for OUT"
-            ));
-        }
-        _ => {}
-    }
-    if !addresses.contains(&address) {
-        addresses.sort_unstable();
-        addresses.dedup();
-        let list = listed(addresses.iter().map(|address| format!("{address:#04x}")));
-        return wrong(format!("there is no endpoint {address:#04x}; there are: {list}"));
-    }
-    Ok(Fault { frames, kind, device, endpoint })
-}
-
-/// `frame = a`, or `frames = [a, b]` for the frames from a up to, and without, b.
-fn frames(fields: &Fields<'_>) -> Result<Range<u64>, Problem> {
-    const LAST: u64 = u32::MAX as u64;
-    let one = fields.whole("frame", 0..=LAST)?;
-    let Some(value) = fields.value("frames") else {
-        return match one {
-            Some(frame) => Ok(frame..frame + 1),
-            None => fields.problem("a fault needs to know when: add frame = N, or frames = [N, M]".into()),
-        };
-    };
-    if one.is_some() {
-        return fields.problem_at("frames", "give frame or frames, not both".into());
-    }
-    let number = |value: &DeValue<'_>| fields::whole(value).filter(|frame| *frame <= LAST);
-    let range = match value.get_ref() {
-        DeValue::Array(items) if items.len() == 2 => {
-            number(items[0].get_ref()).zip(number(items[1].get_ref()))
-        }
-        _ => None,
-    };
-    match range {
-        Some((first, end)) if first < end => Ok(first..end),
-        Some((first, end)) => {
-            let message = format!(
-                "frames = [{first}, {end}] is empty: the second number is the first frame after the fault, \
-                 so it must be {} or more",
-                first + 1
-            );
-            fields.problem_at("frames", message)
-        }
-        None => {
-            let message = format!("frames takes two whole numbers from 0 to {LAST}: frames = [100, 110]");
-            fields.problem_at("frames", message)
-        }
-    }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use isoch_virtual::BusClock;
-use isoch_virtual::bus_file::BusFile;
+use isoch_virtual::bus_file::{self, BusFile};
 use isoch_virtual::devices;
 use isoch_virtual::faults::FaultKind;
 
@@ -199,4 +199,27 @@ fn every_kind_builds_and_describes_its_parameters() {
             assert!(error.is_some(), "{} ignores {}", kind.name, parameter.name);
         }
     }
+}
+
+#[test]
+fn the_faults_of_a_file_alone() {
+    let faults = |text: &str| bus_file::parse_faults(text, Path::new("")).map_err(|error| error.to_string());
+    assert_eq!(faults("").unwrap(), []);
+    let some = "[[fault]]\nframe = 7\nkind = \"crc_error\"\ndevice = \"any\"\nendpoint = 0x85\n\
+                [[fault]]\nframes = [8, 10]\nkind = \"host_missed\"\n";
+    let found = faults(some).unwrap();
+    assert_eq!((found.len(), found[0].device.as_deref(), found[0].endpoint), (2, Some("any"), Some(0x85)));
+    assert_eq!((found[1].frames.clone(), found[1].kind), (8..10, FaultKind::HostMissed));
+    assert!(parse(some).unwrap_err().contains("no device"), "as a bus it is none");
+    // Mistakes that need no device to be seen.
+    let wrong = faults("[[fault]]\nframe = 7\nkind = \"crc_error\"\nendpoint = 0x01\n").unwrap_err();
+    assert!(wrong.contains("line 4") && wrong.contains("lost_on_wire"), "{wrong}");
+    assert!(faults("[[faults]]\nframe = 7\n").unwrap_err().contains("it has:"));
+    assert!(faults("[[fault]\n").unwrap_err().contains("not TOML"));
+    // Where there are devices, faults are about those.
+    let named = "[[device]]\nkind = \"speaker\"\n[[fault]]\nframe = 7\nkind = \"unplug\"\ndevice = ";
+    assert_eq!(faults(&format!("{named}\"speaker\"\n")).unwrap().len(), 1);
+    assert!(faults(&format!("{named}\"spekaer\"\n")).unwrap_err().contains("no device named"));
+    let missing = bus_file::load_faults(Path::new("/nowhere/at/all.toml")).unwrap_err().to_string();
+    assert!(missing.contains("all.toml: cannot be read"), "{missing}");
 }

@@ -65,9 +65,9 @@ pub(crate) trait BusDevice: Send + Sync {
     /// How to wait for it.
     fn waiting(&self) -> &Waiting;
 
-    /// How often the machine held up the bus itself; `None` on a bus that is not emulated.
+    /// The emulated bus it is on; `None` on a real one.
     #[cfg(feature = "virtual")]
-    fn stalls(&self) -> Option<crate::Stalls> {
+    fn virtual_bus(&self) -> Option<crate::VirtualBus> {
         None
     }
 

@@ -115,7 +115,15 @@ impl Device {
     #[cfg(feature = "virtual")]
     #[must_use]
     pub fn emulator_stalls(&self) -> Option<crate::Stalls> {
-        self.shared.bus.stalls()
+        self.virtual_bus().map(|bus| bus.stalls())
+    }
+
+    /// The emulated bus it is on, however it was opened: to advance its clock, add faults, read what passed on
+    /// the wire. `None` on a real bus.
+    #[cfg(feature = "virtual")]
+    #[must_use]
+    pub fn virtual_bus(&self) -> Option<crate::VirtualBus> {
+        self.shared.bus.virtual_bus()
     }
 
     /// What an emulated device counted on its side of the wire: bytes received, buffer fill, underruns and

@@ -96,3 +96,24 @@ fn emulated_time_is_that_of_one_bus() {
     drop(first);
     assert_eq!(times[0].step(None, &|| false), EmulatedStep::Stopped, "a bus that is gone");
 }
+
+#[test]
+fn the_bus_behind_a_device() {
+    let device = isoch::open("virtual:layers/speaker?clock=manual").unwrap();
+    let bus = device.virtual_bus().unwrap();
+    assert_eq!(bus.bus_clock(), BusClock::Manual);
+    bus.advance(7).unwrap();
+    assert_eq!(device.clock().now().frame, 7);
+    let text = "[[fault]]\nframe = 9\nkind = \"unplug\"\n";
+    for fault in isoch::emulated::bus_file::parse_faults(text, std::path::Path::new("")).unwrap() {
+        bus.fault(fault);
+    }
+    assert!(bus.log("speaker", |log| log.entries().count()).is_ok());
+    bus.advance(3).unwrap();
+    assert!(matches!(device.interface(1).unwrap().alternate_setting(1), Err(Error::Gone)));
+    // Whoever has the bus keeps it.
+    drop(device);
+    assert_eq!(bus.frame(), 10);
+    let again = isoch::open("virtual:layers/speaker").unwrap();
+    assert_eq!(again.clock().now().frame, 10);
+}

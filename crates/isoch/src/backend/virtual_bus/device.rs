@@ -5,6 +5,7 @@ use isoch_core::rules::descriptors::DeviceDescriptor;
 use isoch_virtual::Descriptors;
 use isoch_virtual::controller::{ControlError, DataError, OpenError, PortId, SettingError};
 
+use super::VirtualBus;
 use super::isoch::VirtualPort;
 use super::shared::Shared;
 use crate::bus::{BusDevice, DataReport, DataRequest, DataTarget, IsochPort, IsochReports};
@@ -128,8 +129,8 @@ impl BusDevice for VirtualDevice {
         self.shared.waiting()
     }
 
-    fn stalls(&self) -> Option<crate::Stalls> {
-        Some(self.shared.stalls())
+    fn virtual_bus(&self) -> Option<VirtualBus> {
+        Some(VirtualBus { shared: Arc::clone(&self.shared) })
     }
 
     fn facts(&self) -> Vec<(&'static str, i64)> {

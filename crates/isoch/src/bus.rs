@@ -8,6 +8,8 @@
 //! Locks are taken downwards only: an endpoint may call its bus while it is locked, so a bus that calls back
 //! through [`IsochReports`] or [`DataReport`] must not hold a lock that a method of these traits takes.
 
+use std::time::Duration;
+
 use isoch_core::rules::Setup;
 use isoch_core::{Block, Capabilities, Memory, Outcome, Start, Time};
 
@@ -31,7 +33,7 @@ pub(crate) trait BusDevice: Send + Sync {
     /// Takes an interface for this program.
     fn claim(&self, interface: u8) -> Result<(), Error>;
 
-    /// Gives it back, at alternate setting 0.
+    /// Gives it back, at alternate setting 0. Cancels the bulk and interrupt transfers that are under way on it.
     fn release(&self, interface: u8);
 
     /// SET_INTERFACE. Blocks until the device has answered.
@@ -40,7 +42,8 @@ pub(crate) trait BusDevice: Send + Sync {
     /// Starts a control, bulk or interrupt transfer; its end is told to `done`, exactly once.
     fn submit_data(&self, request: DataRequest, done: Arc<dyn DataReport>);
 
-    /// Cancels whatever was submitted with this `done`. Its end is still told.
+    /// Cancels whatever was submitted with this `done`. Its end is still told: as cancelled, or as it was if it
+    /// had ended before.
     fn cancel_data(&self, done: &Arc<dyn DataReport>);
 
     /// What isochronous transfers of this direction can do here.
@@ -126,6 +129,8 @@ pub(crate) struct DataRequest {
     pub(crate) target: DataTarget,
     /// OUT: what to send. IN: as long as there is room for.
     pub(crate) data: Vec<u8>,
+    /// After this time (the bus's, real or emulated) the bus cancels it and reports [`Error::TimedOut`].
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Whom a [`DataRequest`] is for.
@@ -138,6 +143,6 @@ pub(crate) enum DataTarget {
 
 /// Where a bus reports the end of a control, bulk or interrupt transfer.
 pub(crate) trait DataReport: Send + Sync {
-    /// It is over: its data, and how many bytes of them went over the bus.
+    /// It is over: the data that went over the bus, also if it failed, and how many bytes that is.
     fn done(&self, data: Vec<u8>, result: Result<usize, Error>);
 }

@@ -1,11 +1,14 @@
 //! Devices: what they are, and control transfers.
 
+use std::time::Duration;
+
 use isoch_core::rules::descriptors::{Configuration, DeviceDescriptor, Warning};
 use isoch_core::rules::{Setup, Speed};
 
-use crate::bus::{BusDevice, DataTarget};
+use crate::bus::{BusDevice, DataRequest, DataTarget};
 use crate::clock::FrameClock;
 use crate::interface::Interface;
+use crate::pending::PendingTransfer;
 use crate::sync::{Arc, Mutex, lock};
 use crate::text::listed;
 use crate::transfer::DataTransfer;
@@ -181,12 +184,34 @@ impl Device {
     /// 65535 bytes end with [`Error::Argument`].
     pub fn control_out(&self, setup: Setup, data: &[u8]) -> DataTransfer<usize> {
         let Ok(length) = u16::try_from(data.len()) else {
-            let most = "a control request carries at most 65535 bytes: split the data".into();
-            return DataTransfer::refused(self.bus(), Error::Argument(most), DataTransfer::sent);
+            return DataTransfer::refused(self.bus(), too_long(), DataTransfer::sent);
         };
         let setup = Setup { request_type: setup.request_type & 0x7f, length, ..setup };
         DataTransfer::submit(self.bus(), DataTarget::Control(setup), data.to_vec(), DataTransfer::sent)
     }
+
+    /// A control request in the direction that `setup` says, which calls back at the end. `data` is what to send,
+    /// or room for the answer; `setup.length` is taken from it, and more than 65535 bytes end with
+    /// [`Error::Argument`]. `done` gets the bytes that were sent or that arrived, and how it ended. After
+    /// `timeout` the bus cancels it, and it ends with [`Error::TimedOut`]; an emulated device answers at once. See
+    /// [`PendingTransfer`] for what `done` may do.
+    pub fn start_control(
+        &self,
+        setup: Setup,
+        data: Vec<u8>,
+        timeout: Option<Duration>,
+        done: impl FnOnce(Vec<u8>, Result<usize, Error>) + Send + 'static,
+    ) -> PendingTransfer {
+        let Ok(length) = u16::try_from(data.len()) else {
+            return PendingTransfer::refused(self.bus(), too_long(), done);
+        };
+        let target = DataTarget::Control(Setup { length, ..setup });
+        PendingTransfer::start(self.bus(), DataRequest { target, data, timeout }, done)
+    }
+}
+
+fn too_long() -> Error {
+    Error::Argument("a control request carries at most 65535 bytes: split the data".into())
 }
 
 impl std::fmt::Debug for Device {

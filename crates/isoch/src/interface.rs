@@ -13,6 +13,8 @@ use crate::text::listed;
 use crate::transfer::DataEndpoint;
 use crate::{Direction, Error};
 
+const BULK_OR_INTERRUPT: &[TransferType] = &[TransferType::Bulk, TransferType::Interrupt];
+
 /// A claimed interface. Cheap to clone.
 #[derive(Clone)]
 pub struct Interface {
@@ -149,7 +151,7 @@ impl AlternateSetting {
         address: u8,
         wanted: &'static str,
     ) -> Result<IsochEndpoint<D>, Error> {
-        let endpoint = self.endpoint(address, D::DIRECTION, TransferType::Isochronous, wanted)?;
+        let endpoint = self.endpoint(address, D::DIRECTION, &[TransferType::Isochronous], wanted)?;
         let timing = endpoint.timing(self.device().information().speed)?;
         IsochEndpoint::open(self.clone(), address, timing)
     }
@@ -159,7 +161,7 @@ impl AlternateSetting {
     /// # Errors
     /// [`Error::NoSuchEndpoint`], with a list of what there is.
     pub fn bulk_out(&self, address: u8) -> Result<DataEndpoint<Out>, Error> {
-        self.data(address, TransferType::Bulk, "bulk OUT")
+        self.data(address, &[TransferType::Bulk], "bulk OUT")
     }
 
     /// Opens a bulk IN endpoint.
@@ -167,7 +169,7 @@ impl AlternateSetting {
     /// # Errors
     /// As [`bulk_out`](Self::bulk_out).
     pub fn bulk_in(&self, address: u8) -> Result<DataEndpoint<In>, Error> {
-        self.data(address, TransferType::Bulk, "bulk IN")
+        self.data(address, &[TransferType::Bulk], "bulk IN")
     }
 
     /// Opens an interrupt OUT endpoint.
@@ -175,7 +177,7 @@ impl AlternateSetting {
     /// # Errors
     /// As [`bulk_out`](Self::bulk_out).
     pub fn interrupt_out(&self, address: u8) -> Result<DataEndpoint<Out>, Error> {
-        self.data(address, TransferType::Interrupt, "interrupt OUT")
+        self.data(address, &[TransferType::Interrupt], "interrupt OUT")
     }
 
     /// Opens an interrupt IN endpoint.
@@ -183,16 +185,32 @@ impl AlternateSetting {
     /// # Errors
     /// As [`bulk_out`](Self::bulk_out).
     pub fn interrupt_in(&self, address: u8) -> Result<DataEndpoint<In>, Error> {
-        self.data(address, TransferType::Interrupt, "interrupt IN")
+        self.data(address, &[TransferType::Interrupt], "interrupt IN")
+    }
+
+    /// Opens an OUT endpoint that is bulk or interrupt.
+    ///
+    /// # Errors
+    /// As [`bulk_out`](Self::bulk_out).
+    pub fn data_out(&self, address: u8) -> Result<DataEndpoint<Out>, Error> {
+        self.data(address, BULK_OR_INTERRUPT, "bulk or interrupt OUT")
+    }
+
+    /// Opens an IN endpoint that is bulk or interrupt.
+    ///
+    /// # Errors
+    /// As [`bulk_out`](Self::bulk_out).
+    pub fn data_in(&self, address: u8) -> Result<DataEndpoint<In>, Error> {
+        self.data(address, BULK_OR_INTERRUPT, "bulk or interrupt IN")
     }
 
     fn data<D: EndpointDirection>(
         &self,
         address: u8,
-        kind: TransferType,
+        kinds: &[TransferType],
         wanted: &'static str,
     ) -> Result<DataEndpoint<D>, Error> {
-        self.endpoint(address, D::DIRECTION, kind, wanted)?;
+        self.endpoint(address, D::DIRECTION, kinds, wanted)?;
         Ok(DataEndpoint::new(self.clone(), address))
     }
 
@@ -200,12 +218,14 @@ impl AlternateSetting {
         &self,
         address: u8,
         direction: Direction,
-        kind: TransferType,
+        kinds: &[TransferType],
         wanted: &'static str,
     ) -> Result<&Endpoint, Error> {
         let descriptor = self.descriptor();
         match descriptor.endpoint(address) {
-            Some(endpoint) if endpoint.direction() == direction && endpoint.transfer_type() == kind => {
+            Some(endpoint)
+                if endpoint.direction() == direction && kinds.contains(&endpoint.transfer_type()) =>
+            {
                 Ok(endpoint)
             }
             _ => Err(Error::NoSuchEndpoint {

@@ -16,6 +16,7 @@ use crate::Error;
 use crate::bus::{BusDevice, DataReport, DataRequest, DataTarget};
 use crate::endpoint::{EndpointDirection, In, Out};
 use crate::interface::AlternateSetting;
+use crate::pending::PendingTransfer;
 use crate::sync::Arc;
 use crate::wait::{Item, Mailbox};
 
@@ -38,6 +39,8 @@ pub struct DataTransfer<T> {
     end: Arc<Mailbox<DataEnd>>,
     finish: fn(Vec<u8>, usize) -> T,
     over: bool,
+    /// Of a bulk or interrupt transfer: letting go of the interface would cancel it.
+    setting: Option<AlternateSetting>,
 }
 
 impl<T> DataTransfer<T> {
@@ -48,15 +51,15 @@ impl<T> DataTransfer<T> {
         finish: fn(Vec<u8>, usize) -> T,
     ) -> Self {
         let end = Arc::new(Mailbox::new());
-        bus.submit_data(DataRequest { target, data }, Arc::clone(&end) as _);
-        DataTransfer { bus: Arc::clone(bus), end, finish, over: false }
+        bus.submit_data(DataRequest { target, data, timeout: None }, Arc::clone(&end) as _);
+        DataTransfer { bus: Arc::clone(bus), end, finish, over: false, setting: None }
     }
 
     /// A transfer that is over before it began.
     pub(crate) fn refused(bus: &Arc<dyn BusDevice>, error: Error, finish: fn(Vec<u8>, usize) -> T) -> Self {
         let end = Arc::new(Mailbox::new());
         end.push((Vec::new(), Err(error)));
-        DataTransfer { bus: Arc::clone(bus), end, finish, over: false }
+        DataTransfer { bus: Arc::clone(bus), end, finish, over: false, setting: None }
     }
 
     /// Blocks until it is over.
@@ -122,6 +125,8 @@ impl<T> Drop for DataTransfer<T> {
 }
 
 /// A bulk or interrupt endpoint.
+///
+/// When the last user of its interface is gone, what was started with a callback is cancelled.
 pub struct DataEndpoint<D> {
     setting: AlternateSetting,
     address: u8,
@@ -139,6 +144,23 @@ impl<D: EndpointDirection> DataEndpoint<D> {
         self.address
     }
 
+    fn submit<T>(&self, data: Vec<u8>, finish: fn(Vec<u8>, usize) -> T) -> DataTransfer<T> {
+        let target = DataTarget::Endpoint(self.address);
+        let mut transfer = DataTransfer::submit(self.setting.device().bus(), target, data, finish);
+        transfer.setting = Some(self.setting.clone());
+        transfer
+    }
+
+    fn start(
+        &self,
+        data: Vec<u8>,
+        timeout: Option<Duration>,
+        done: impl FnOnce(Vec<u8>, Result<usize, Error>) + Send + 'static,
+    ) -> PendingTransfer {
+        let request = DataRequest { target: DataTarget::Endpoint(self.address), data, timeout };
+        PendingTransfer::start(self.setting.device().bus(), request, done)
+    }
+
     /// Clears a halt (CLEAR_FEATURE(ENDPOINT_HALT), USB 2.0 §9.4.5), after [`Error::Stall`].
     pub fn clear_halt(&self) -> DataTransfer<usize> {
         let setup =
@@ -148,17 +170,40 @@ impl<D: EndpointDirection> DataEndpoint<D> {
 }
 
 impl DataEndpoint<Out> {
-    /// Sends bytes, in packets as large as the endpoint takes. Gives how many were sent.
+    /// Sends bytes, in packets as large as the endpoint takes: none at all as one packet without data. Gives how
+    /// many were sent.
     pub fn write(&self, data: Vec<u8>) -> DataTransfer<usize> {
-        let target = DataTarget::Endpoint(self.address);
-        DataTransfer::submit(self.setting.device().bus(), target, data, DataTransfer::sent)
+        self.submit(data, DataTransfer::sent)
+    }
+
+    /// As [`write`](Self::write), and calls back at the end: `done` gets the bytes that were sent (all of them, or
+    /// those before it failed) and how it ended. After `timeout` of the bus's time the bus cancels it, and it
+    /// ends with [`Error::TimedOut`]. See [`PendingTransfer`] for what `done` may do.
+    pub fn start_write(
+        &self,
+        data: Vec<u8>,
+        timeout: Option<Duration>,
+        done: impl FnOnce(Vec<u8>, Result<usize, Error>) + Send + 'static,
+    ) -> PendingTransfer {
+        self.start(data, timeout, done)
     }
 }
 
 impl DataEndpoint<In> {
     /// Receives up to `length` bytes; a short packet ends it.
     pub fn read(&self, length: usize) -> DataTransfer<Vec<u8>> {
-        let target = DataTarget::Endpoint(self.address);
-        DataTransfer::submit(self.setting.device().bus(), target, vec![0; length], DataTransfer::received)
+        self.submit(vec![0; length], DataTransfer::received)
+    }
+
+    /// As [`read`](Self::read), and calls back at the end: `done` gets the bytes that arrived, also before it
+    /// failed, and how it ended. After `timeout` of the bus's time the bus cancels it, and it ends with
+    /// [`Error::TimedOut`]. See [`PendingTransfer`] for what `done` may do.
+    pub fn start_read(
+        &self,
+        length: usize,
+        timeout: Option<Duration>,
+        done: impl FnOnce(Vec<u8>, Result<usize, Error>) + Send + 'static,
+    ) -> PendingTransfer {
+        self.start(vec![0; length], timeout, done)
     }
 }

@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ impl InSink {
         IN_SINK.with(Cell::get)
     }
 
-    pub(crate) fn enter() -> Self {
+    fn enter() -> Self {
         InSink { before: IN_SINK.with(|inside| inside.replace(true)) }
     }
 }
@@ -41,6 +42,15 @@ impl InSink {
 impl Drop for InSink {
     fn drop(&mut self) {
         IN_SINK.with(|inside| inside.set(self.before));
+    }
+}
+
+/// Tells a sink, or whoever is called back. If it panics, everyone else on the bus goes on: nothing of ours is
+/// locked here.
+pub(crate) fn tell(sink: impl FnOnce()) {
+    let _in_sink = InSink::enter();
+    if std::panic::catch_unwind(AssertUnwindSafe(sink)).is_err() {
+        tracing::error!("a completion sink panicked; what told it goes on without it");
     }
 }
 

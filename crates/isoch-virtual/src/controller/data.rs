@@ -112,12 +112,11 @@ impl Controller {
         Ok(())
     }
 
-    /// Cancels the first bulk or interrupt transfer of this name; its bytes so far count. Returns whether
-    /// there was one.
+    /// Cancels the first bulk or interrupt transfer of this name; its bytes so far count. One that has ended and
+    /// was not told yet is told now, as it ended. Returns whether one was cancelled.
     pub fn cancel_data(&mut self, port: PortId, token: u64, events: &mut Vec<Event>) -> bool {
         let (now, id) = (self.now, port);
-        let Some(port) = self.port_mut(port) else { return false };
-        for endpoint in &mut port.data {
+        for endpoint in self.port_mut(port).into_iter().flat_map(|port| &mut port.data) {
             let Some(index) = endpoint.queue.iter().position(|transfer| transfer.token == token) else {
                 continue;
             };
@@ -129,6 +128,10 @@ impl Controller {
                 return true;
             }
         }
+        self.hand_over(
+            events,
+            |event| matches!(event, Event::Data(done) if done.port == port && done.token == token),
+        );
         false
     }
 

@@ -221,6 +221,13 @@ impl Controller {
         }
     }
 
+    /// The addresses of the endpoints that an interface of a device has in its current setting; `None` if the
+    /// device is gone.
+    #[must_use]
+    pub fn endpoints_of(&self, port: PortId, interface: u8) -> Option<Vec<u8>> {
+        self.port(port).map(|port| port.endpoints_of(interface))
+    }
+
     /// Adds a fault. What lies before the current frame has no effect, and neither have stalls of the host on
     /// what has happened already.
     pub fn add_fault(&mut self, fault: Fault) {

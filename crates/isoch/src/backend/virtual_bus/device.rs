@@ -70,6 +70,7 @@ impl BusDevice for VirtualDevice {
     }
 
     fn release(&self, interface: u8) {
+        self.shared.cancel_data_on(self.port, interface);
         // Alternate setting 0, as the kernel does; a device that is gone, or has no setting 0, is left alone.
         let _ = self.set_alternate_setting(interface, 0);
         self.shared.release(self.port, interface);
@@ -95,9 +96,14 @@ impl BusDevice for VirtualDevice {
                         controller.control_in(self.port, setup, &mut data).map(|()| data.len())
                     }
                 });
+                if result.is_err() {
+                    data.clear();
+                }
                 done.done(data, result.map_err(|error| control_error(error, setup.index as u8)));
             }
-            DataTarget::Endpoint(endpoint) => self.shared.submit_data(self.port, endpoint, data, done),
+            DataTarget::Endpoint(endpoint) => {
+                self.shared.submit_data(self.port, endpoint, data, request.timeout, done);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where a virtual bus's events go: whom they are for is found out under the lock, and told without it.
 
 use isoch_core::Time;
-use isoch_virtual::controller::{Event, PortId};
+use isoch_virtual::controller::{DataError, Event, PortId};
 
 use super::device;
 use super::shared::State;
@@ -32,6 +32,13 @@ impl State {
         for (name, error) in self.controller.take_plug_failures() {
             tracing::error!(name, %error, "a device could not be plugged in at its frame");
         }
+        let now = self.time();
+        for route in &mut self.data {
+            if route.deadline.is_some_and(|deadline| deadline <= now) {
+                route.deadline = None;
+                route.timed_out = self.controller.cancel_data(route.port, route.token, &mut lists.events);
+            }
+        }
         for event in lists.events.drain(..) {
             match event {
                 Event::Isoch(done) => {
@@ -55,15 +62,20 @@ impl State {
                         .position(|route| route.token == done.token && route.port == done.port);
                     if let Some(index) = found {
                         let route = self.data.swap_remove(index);
-                        let result = done.result.map(|()| done.transferred).map_err(device::data_error);
-                        lists.due.push(Due::Data(route.done, done.data, result));
+                        let mut data = done.data;
+                        data.truncate(done.transferred);
+                        let result = match done.result {
+                            Ok(()) => Ok(done.transferred),
+                            Err(DataError::Cancelled) if route.timed_out => Err(Error::TimedOut),
+                            Err(error) => Err(device::data_error(error)),
+                        };
+                        lists.due.push(Due::Data(route.done, data, result));
                     }
                 }
                 Event::Plugged(port) => self.plugged(port, &mut lists.due),
                 Event::Unplugged(port) => self.unplugged(port, &mut lists.due),
             }
         }
-        let now = self.controller.sof().time_of(self.controller.now());
         for route in &mut self.routes {
             if route.deadline.is_some_and(|deadline| deadline <= now) {
                 route.deadline = None;

@@ -63,7 +63,11 @@ pub(super) struct Route {
 pub(super) struct DataRoute {
     pub(super) token: u64,
     pub(super) port: PortId,
+    pub(super) endpoint: u8,
     pub(super) done: Arc<dyn DataReport>,
+    pub(super) deadline: Option<Time>,
+    /// It was cancelled because of its deadline.
+    pub(super) timed_out: bool,
 }
 
 impl Shared {
@@ -262,14 +266,27 @@ impl Shared {
         self.nudge(&state);
     }
 
-    pub(super) fn submit_data(&self, port: PortId, endpoint: u8, data: Vec<u8>, done: Arc<dyn DataReport>) {
+    pub(super) fn submit_data(
+        &self,
+        port: PortId,
+        endpoint: u8,
+        data: Vec<u8>,
+        timeout: Option<Duration>,
+        done: Arc<dyn DataReport>,
+    ) {
         let mut state = self.lock();
         self.catch_up(&mut state);
         let token = state.next_token;
         state.next_token += 1;
         match state.controller.submit_data(port, endpoint, token, data) {
             Ok(()) => {
-                state.data.push(DataRoute { token, port, done });
+                let now = match self.mode {
+                    BusClock::Real => self.host.now(),
+                    BusClock::Manual | BusClock::OnWait => state.time(),
+                };
+                // One beyond all time is none.
+                let deadline = timeout.map(|timeout| now + timeout).filter(|deadline| *deadline < Time::MAX);
+                state.data.push(DataRoute { token, port, endpoint, done, deadline, timed_out: false });
                 self.nudge(&state);
             }
             Err(error) => {
@@ -287,6 +304,26 @@ impl Shared {
         };
         if let Some(token) = token {
             self.change(|controller, events| controller.cancel_data(port, token, events));
+        }
+    }
+
+    /// Cancels the bulk and interrupt transfers on an interface.
+    pub(super) fn cancel_data_on(&self, port: PortId, interface: u8) {
+        let tokens: Vec<u64> = {
+            let state = self.lock();
+            let addresses = state.controller.endpoints_of(port, interface);
+            // What a device that is gone left behind has ended and is only to be told.
+            let concerned =
+                |endpoint| addresses.as_ref().is_none_or(|addresses| addresses.contains(&endpoint));
+            let routes = state.data.iter().filter(|route| route.port == port && concerned(route.endpoint));
+            routes.map(|route| route.token).collect()
+        };
+        if !tokens.is_empty() {
+            self.change(|controller, events| {
+                for token in tokens {
+                    controller.cancel_data(port, token, events);
+                }
+            });
         }
     }
 
@@ -309,6 +346,11 @@ impl Drop for Shared {
 }
 
 impl State {
+    /// The time up to which everything has happened.
+    pub(super) fn time(&self) -> Time {
+        self.controller.sof().time_of(self.controller.now())
+    }
+
     pub(super) fn route_of(&mut self, pipe: PipeId) -> Option<&mut Route> {
         let index = self.routes.binary_search_by_key(&pipe, |route| route.pipe).ok()?;
         self.routes.get_mut(index)

@@ -166,7 +166,9 @@ fn not_before(sof: &SofClock, time: Time) -> u64 {
 impl State {
     /// The microframe of the earliest deadline.
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        let deadline = self.routes.iter().filter_map(|route| route.deadline).min()?;
+        let placed = self.routes.iter().filter_map(|route| route.deadline);
+        let timed = self.data.iter().filter_map(|route| route.deadline);
+        let deadline = placed.chain(timed).min()?;
         Some(not_before(self.controller.sof(), deadline))
     }
 

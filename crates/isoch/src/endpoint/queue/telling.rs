@@ -1,6 +1,5 @@
 //! The way up: what the bus reports becomes completions, told in order.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use isoch_core::clock::StreamTrack;
@@ -14,7 +13,7 @@ use crate::block::Block;
 use crate::bus::{IsochDone, IsochReports};
 use crate::completion::{Completion, CompletionSink};
 use crate::sync::{Arc, MutexGuard, lock};
-use crate::wait::InSink;
+use crate::wait::tell;
 
 impl IsochReports for Queue {
     fn completed(&self, done: &mut Vec<IsochDone>) {
@@ -196,14 +195,6 @@ impl Queue {
         } else if state.accepted_end.is_none() {
             state.accepted_end = state.ledger.expected_end();
         }
-    }
-}
-
-/// Tells a sink. If it panics, the stream and everyone else on the bus go on: nothing of ours is locked here.
-fn tell(sink: impl FnOnce()) {
-    let _in_sink = InSink::enter();
-    if std::panic::catch_unwind(AssertUnwindSafe(sink)).is_err() {
-        tracing::error!("a completion sink panicked; its stream goes on without it");
     }
 }
 

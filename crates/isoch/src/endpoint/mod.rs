@@ -126,6 +126,11 @@ impl<D: EndpointDirection> IsochEndpoint<D> {
     /// Only what can be judged without a clock is refused here; a start that is too late or too far away
     /// is told by the completion ([`Outcome`](crate::Outcome), [`PacketStatus`](crate::PacketStatus)).
     ///
+    /// On a bus that starts on frames ([`StartSupport::Exact`](crate::StartSupport::Exact)) a frame that is over
+    /// already is no error: packets whose time is over are [`PacketStatus::Late`](crate::PacketStatus::Late), and
+    /// the others are served in their own frames. If all are late, the transfer ends at once with
+    /// [`Outcome::Late`](crate::Outcome::Late).
+    ///
     /// # Errors
     /// [`Rejected`] gives the block back with the reason: [`Error::Start`] if [`Start::At`] lies before
     /// the end of the last transfer, or off the phase of an endpoint with a period above one frame,

@@ -108,6 +108,14 @@ pub trait Device: Send {
         BulkIn::Stall
     }
 
+    /// Whether a bulk or interrupt endpoint that answered with NAK may answer otherwise though neither a bulk or
+    /// interrupt packet nor a control request has reached the device meanwhile: because of time, of isochronous
+    /// packets, or of something outside. If not, the controller need not keep asking, and a wait for it in
+    /// emulated time can tell that it would never end.
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
+
     /// The last program let go of the device, or it was unplugged: finish files.
     fn released(&mut self, now: BusTime) {}
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::{DEVICE, bus, bus_with};
 use isoch::emulated::{BulkIn, BulkOut, BusTime, Descriptors, Device as EmulatedDevice, devices};
 use isoch::rules::Setup;
-use isoch::{AlternateSetting, BusClock, DataEndpoint, Device, Error, In, Out, VirtualBus};
+use isoch::{AlternateSetting, BusClock, DataEndpoint, Device, EmulatedStep, Error, In, Out, VirtualBus};
 
 const CLOCKS: [BusClock; 3] = [BusClock::Manual, BusClock::OnWait, BusClock::Real];
 const SOON: Duration = Duration::from_millis(20);
@@ -298,4 +298,40 @@ fn letting_go_of_the_interface_cancels_what_is_under_way() {
         drop(waited);
         device.interface(0).unwrap();
     }
+}
+
+#[test]
+fn a_wait_that_would_never_end_says_so() {
+    let (bus, setting) = loopback(BusClock::OnWait);
+    let (out, input) = both(&setting);
+    let time = bus.clock().emulated_time().unwrap();
+    let frame = bus.frame();
+    assert!(matches!(input.read(512).wait(), Err(Error::ClockStopped)), "nobody will write");
+    assert!(bus.frame() <= frame + 1);
+    // One whose time-out is an hour away ends after an hour, in one step or two.
+    let (done, read) = told();
+    let _pending = input.start_read(512, Some(Duration::from_secs(3600)), done);
+    let (frame, steps) = (bus.frame(), std::iter::repeat_with(|| time.step(None, &|| false)));
+    let steps = steps.take_while(|step| *step == EmulatedStep::Advanced).take(10).count();
+    assert!(matches!(read.try_recv(), Ok((_, Err(Error::TimedOut)))) && steps < 4, "{steps} steps");
+    assert_eq!(bus.frame(), frame + 3_600_000);
+    // What the host does wakes the device up.
+    let (done, read) = told();
+    let _pending = input.start_read(512, None, done);
+    bus.advance(50).unwrap();
+    assert_eq!(time.step(None, &|| false), EmulatedStep::Stopped);
+    assert_eq!(out.write(vec![1; 10]).wait().unwrap(), 10);
+    assert_eq!(end(&bus, &read).0, [1; 10]);
+    // A device that takes no more, until it is read from.
+    let (done, written) = told();
+    let _pending = out.start_write(vec![2; 512 * 65], None, done);
+    while time.step(None, &|| false) == EmulatedStep::Advanced {}
+    assert!(written.try_recv().is_err());
+    assert_eq!(input.read(512).wait().unwrap(), [2; 512]);
+    assert_eq!(end(&bus, &written).1.unwrap(), 512 * 65);
+    // One that may change by itself is waited for: the instrument tells its state every 5 ms.
+    let bus = bus_with("exact", BusClock::OnWait, "sample", &[("status", "5")]);
+    let setting = bus.open(DEVICE).unwrap().interface(0).unwrap().alternate_setting(1).unwrap();
+    let status = setting.data_in(0x83).unwrap();
+    assert_eq!([status.read(12).wait().unwrap().len(), status.read(12).wait().unwrap().len()], [12; 2]);
 }

@@ -153,9 +153,17 @@ impl Controller {
         Ok(())
     }
 
-    fn control_allowed(&self, port: PortId) -> Result<(), ControlError> {
-        let port = self.port(port).ok_or(ControlError::Gone)?;
-        if self.faults.control_stalled(&port.name, self.now / 8) { Err(ControlError::Stall) } else { Ok(()) }
+    /// Whether a request reaches the device now.
+    fn control_allowed(&mut self, port: PortId) -> Result<(), ControlError> {
+        let frame = self.now / 8;
+        let Some(entry) = self.ports.get_mut(port.0 as usize).filter(|entry| entry.device.is_some()) else {
+            return Err(ControlError::Gone);
+        };
+        if self.faults.control_stalled(&entry.name, frame) {
+            return Err(ControlError::Stall);
+        }
+        entry.stir();
+        Ok(())
     }
 
     fn bandwidth_used(&self, class: Class) -> Load {

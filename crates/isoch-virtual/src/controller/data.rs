@@ -2,7 +2,9 @@
 //!
 //! Why so plain? They are here because devices have them beside their isochronous endpoints (a MIDI port, a
 //! volume knob), not to measure them. A bulk endpoint is tried in every microframe (full speed: frame) with as
-//! many packets as fit an empty bus (USB 2.0 §5.8.4), an interrupt endpoint once per interval.
+//! many packets as fit an empty bus (USB 2.0 §5.8.4), an interrupt endpoint once per interval. A device
+//! whose endpoints all answered with NAK, and that cannot answer otherwise until the host does something, is left
+//! in peace until then: nobody could see the difference, except that time can stand still.
 
 use std::collections::VecDeque;
 
@@ -27,6 +29,8 @@ pub(super) struct DataEndpoint {
     /// How many packets it may carry in one slot.
     packets: u32,
     pub(super) halted: bool,
+    /// Its last answer was NAK, and nothing that could change that has happened since.
+    resting: bool,
     queue: VecDeque<Transfer>,
 }
 
@@ -38,11 +42,20 @@ impl DataEndpoint {
             (Kind::Bulk, Speed::Super | Speed::SuperPlus) => 48,
             _ => endpoint.payload.checked_div(endpoint.max_packet).unwrap_or(1).max(1),
         };
-        DataEndpoint { endpoint, packets, halted: false, queue: VecDeque::new() }
+        DataEndpoint { endpoint, packets, halted: false, resting: false, queue: VecDeque::new() }
     }
 
     pub(super) fn address(&self) -> u8 {
         self.endpoint.address
+    }
+
+    pub(super) fn stir(&mut self) {
+        self.resting = false;
+    }
+
+    /// Whether trying it would be in vain.
+    pub(super) fn rests(&self) -> bool {
+        self.resting || !self.is_pending()
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -107,6 +120,7 @@ impl Controller {
         if endpoint.halted {
             return Err(DataError::Stall);
         }
+        endpoint.resting = false;
         endpoint.queue.push_back(Transfer { token, data, transferred: 0 });
         self.pending_data += 1;
         Ok(())
@@ -121,6 +135,8 @@ impl Controller {
                 continue;
             };
             if let Some(Transfer { token, data, transferred }) = endpoint.queue.remove(index) {
+                // The next may ask for another length.
+                endpoint.resting = false;
                 let (endpoint, result) = (endpoint.address(), Err(DataError::Cancelled));
                 let done = DataDone { port: id, endpoint, token, data, transferred, result, seen: now };
                 events.push(Event::Data(done));
@@ -142,6 +158,7 @@ impl Controller {
         }
         let ports = self.live.iter().map(|index| &self.ports[*index]);
         ports
+            .filter(|port| !port.rests())
             .flat_map(|port| &port.data)
             .map(|endpoint| endpoint.next_done(self.now))
             .min()
@@ -153,6 +170,9 @@ impl Controller {
         for position in 0..self.live.len() {
             let index = self.live[position];
             let id = PortId(index as u32);
+            if self.ports[index].rests() {
+                continue;
+            }
             for number in 0..self.ports[index].data.len() {
                 let port = &mut self.ports[index];
                 let (Some(device), Some(endpoint)) = (port.device.as_mut(), port.data.get_mut(number)) else {
@@ -160,14 +180,19 @@ impl Controller {
                 };
                 let period = endpoint.endpoint.period;
                 let slot = align(from, period);
-                if slot >= to {
+                if slot >= to || !endpoint.is_pending() {
                     continue;
                 }
+                let address = endpoint.address();
                 let mut done = Vec::new();
                 let seen = slot + period.min(8);
+                let mut moved = false;
                 for _ in 0..endpoint.packets {
                     match endpoint.packet(device.as_mut(), BusTime { microframe: slot }) {
-                        None => break,
+                        None => {
+                            endpoint.resting = endpoint.is_pending() && !device.changes_by_itself();
+                            break;
+                        }
                         Some(Ok(false)) => {}
                         Some(Ok(true)) => done.extend(endpoint.finish_first(id, seen, Ok(()))),
                         Some(Err(error)) => {
@@ -180,9 +205,15 @@ impl Controller {
                             break;
                         }
                     }
+                    moved = true;
+                }
+                if moved {
+                    // Others may be answered now that were not before.
+                    for other in port.data.iter_mut().filter(|other| other.address() != address) {
+                        other.stir();
+                    }
                 }
                 self.pending_data -= done.len();
-                let address = endpoint.address();
                 for event in done {
                     self.tell(index, Some(address), event, seen + self.profile.completion_delay);
                 }

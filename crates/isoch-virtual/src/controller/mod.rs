@@ -215,7 +215,9 @@ impl Controller {
 
     /// A device that is plugged in.
     pub fn device_mut(&mut self, port: PortId) -> Option<&mut dyn Device> {
-        match self.port_mut(port)?.device.as_mut() {
+        let entry = self.port_mut(port)?;
+        entry.stir();
+        match entry.device.as_mut() {
             Some(device) => Some(device.as_mut()),
             None => None,
         }

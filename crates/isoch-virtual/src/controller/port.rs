@@ -92,6 +92,16 @@ impl Port {
         }
     }
 
+    /// Whether nothing can move on its bulk and interrupt endpoints until something reaches the device.
+    pub(super) fn rests(&self) -> bool {
+        self.data.iter().all(DataEndpoint::rests)
+    }
+
+    /// Something reached the device: an endpoint that rests may answer otherwise now.
+    pub(super) fn stir(&mut self) {
+        self.data.iter_mut().for_each(DataEndpoint::stir);
+    }
+
     /// The bulk or interrupt endpoint of this address.
     pub(super) fn data_endpoint(&mut self, address: u8) -> Option<&mut DataEndpoint> {
         if self.configuration == 0 {

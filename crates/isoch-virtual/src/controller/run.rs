@@ -94,6 +94,8 @@ impl Controller {
     /// Serves all packets before `stop`; nothing ends in between.
     fn serve(&mut self, stop: u64) {
         let mut at = self.now;
+        // A device that rests goes on resting until something is submitted to it.
+        let tries_data = self.next_data_done() != u64::MAX;
         let late_status = self.profile.late_status;
         while at < stop {
             let frame = at / 8;
@@ -102,7 +104,7 @@ impl Controller {
                 self.refresh_faults(frame);
             }
             // A pipe that is alone need not give way at the end of each frame.
-            let alone = self.pipes.len() <= 1 && self.pending_data == 0;
+            let alone = self.pipes.len() <= 1 && !tries_data;
             let end = match alone {
                 true => stop.min(self.faults.next_change().saturating_mul(8)),
                 false => stop.min(align(at + 1, 8)),
@@ -118,7 +120,7 @@ impl Controller {
                 }
                 next = next.min(pipe.next_slot);
             }
-            if self.pending_data > 0 {
+            if tries_data {
                 self.serve_data(at, end);
                 next = end;
             }

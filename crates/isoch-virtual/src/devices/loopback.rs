@@ -160,6 +160,10 @@ impl Device for Loopback {
         }
     }
 
+    fn changes_by_itself(&self) -> bool {
+        false
+    }
+
     fn facts(&self) -> Vec<(&'static str, i64)> {
         vec![
             ("packets_received", self.received),

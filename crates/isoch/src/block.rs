@@ -181,34 +181,42 @@ impl Future for Take<'_> {
 /// submit it. Dropping a block returns it to its pool.
 pub struct Block {
     // Always there, except while it moves out.
-    block: Option<CoreBlock>,
-    pool: Arc<Pool>,
+    parts: Option<(CoreBlock, Arc<Pool>)>,
 }
 
 impl Block {
     fn new(mut block: CoreBlock, pool: &Arc<Pool>) -> Self {
         let full = layout::full_packets(&mut block, &pool.timing, 0, pool.packets);
         debug_assert!(full.is_ok(), "a registered block holds its own layout");
-        Block { block: Some(block), pool: Arc::clone(pool) }
+        Self::from_parts(block, Arc::clone(pool))
     }
 
     /// Puts together what was taken apart by [`Self::into_parts`].
     pub(crate) fn from_parts(block: CoreBlock, pool: Arc<Pool>) -> Self {
-        Block { block: Some(block), pool }
+        Block { parts: Some((block, pool)) }
     }
 
     pub(crate) fn into_parts(mut self) -> (CoreBlock, Arc<Pool>) {
-        let block =
-            self.block.take().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"));
-        (block, Arc::clone(&self.pool))
+        self.parts.take().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
+    }
+
+    fn parts(&self) -> &(CoreBlock, Arc<Pool>) {
+        self.parts.as_ref().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
     }
 
     fn core(&self) -> &CoreBlock {
-        self.block.as_ref().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
+        &self.parts().0
     }
 
     fn core_mut(&mut self) -> &mut CoreBlock {
-        self.block.as_mut().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
+        match &mut self.parts {
+            Some((block, _)) => block,
+            None => unreachable!("a block is only emptied when it moves out"),
+        }
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.parts().1
     }
 
     /// Which of its registration's blocks this is, from 0.
@@ -248,7 +256,7 @@ impl Block {
     /// # Errors
     /// [`Error::Layout`] if that is nothing, or more than the block holds; its packets stay as they were.
     pub fn set_length(&mut self, bytes: usize) -> Result<(), Error> {
-        let timing = self.pool.timing;
+        let timing = self.pool().timing;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         layout::full_then_short(self.core_mut(), &timing, 0, bytes)?;
         Ok(())
@@ -261,7 +269,7 @@ impl Block {
     /// [`Error::Layout`] if a length is more than the endpoint's interval carries, or there are more
     /// packets than the block holds, or none; its packets stay as they were.
     pub fn set_packet_lengths(&mut self, lengths: &[u32]) -> Result<(), Error> {
-        let (timing, direction) = (self.pool.timing, self.pool.direction);
+        let (timing, direction) = (self.pool().timing, self.pool().direction);
         match direction {
             Direction::Out => layout::packed(self.core_mut(), &timing, 0, lengths),
             Direction::In => layout::at_stride(self.core_mut(), &timing, 0, lengths),
@@ -272,14 +280,14 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Some(block) = self.block.take() {
-            self.pool.put(block);
+        if let Some((block, pool)) = self.parts.take() {
+            pool.put(block);
         }
     }
 }
 
 impl std::fmt::Debug for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.block.fmt(f)
+        self.core().fmt(f)
     }
 }

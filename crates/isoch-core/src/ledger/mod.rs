@@ -177,13 +177,18 @@ impl<K, T> Ledger<K, T> {
     /// The microframe after everything that was added, as far as it can be told before it has run.
     #[must_use]
     pub fn expected_end(&self) -> Option<u64> {
-        let mut end = self.counted_to;
-        // What ended without having been at the bus takes no frames.
-        for entry in self.entries.iter().filter(|entry| entry.handed_over || entry.report.is_none()) {
-            let start = entry.asked().or(if entry.idle_bus { None } else { end });
-            end = start.map(|start| start.saturating_add(self.length(entry.intervals)));
+        let mut length = 0_u64;
+        // From the newest back to one whose start is known: mostly the newest itself. What ended without having been at
+        // the bus takes no frames.
+        for entry in self.entries.iter().rev().filter(|entry| entry.handed_over || entry.report.is_none()) {
+            length = length.saturating_add(self.length(entry.intervals));
+            match entry.asked() {
+                Some(start) => return Some(start.saturating_add(length)),
+                None if entry.idle_bus => return None,
+                None => {}
+            }
         }
-        end
+        self.counted_to.map(|end| end.saturating_add(length))
     }
 
     /// The microframes that a transfer keeps the next one waiting for.

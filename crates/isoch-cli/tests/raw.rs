@@ -5,7 +5,9 @@ mod common;
 use std::io::Write;
 use std::process::Stdio;
 
-use common::{Place, data, ran, samples};
+#[cfg(unix)]
+use common::data;
+use common::{Place, ran, samples};
 use serde_json::json;
 
 #[test]

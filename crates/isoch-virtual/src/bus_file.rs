@@ -153,7 +153,7 @@ fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, BusFileError>) -> 
         path: None,
         line: 0,
         column: 0,
-        message: format!("cannot be read ({error}): give the path of a TOML file that describes a bus"),
+        message: format!("cannot be read ({error}): give the path of a TOML file"),
     });
     read.and_then(|text| parse(&text)).map_err(|error| BusFileError { path: name, ..error })
 }

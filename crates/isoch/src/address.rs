@@ -1,4 +1,4 @@
-//! Addresses: `SCHEME:REST?KEY=VALUE&…`.
+//! Addresses: `SCHEME:REST?KEY=VALUE&…`. A device-interface path of Windows, `\\?\usb#…`, has a `?` of its own.
 
 use crate::Error;
 
@@ -18,7 +18,8 @@ impl Address {
         let (scheme, rest) = text
             .split_once(':')
             .ok_or_else(|| fail("it begins with a bus, as in `virtual:speaker`".into()))?;
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let is_device_path = rest.starts_with(r"\\?\");
+        let (path, query) = rest.split_once('?').filter(|_| !is_device_path).unwrap_or((rest, ""));
         let mut parameters: Vec<(String, String)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use isoch_core::rules::Setup;
-use isoch_core::{Block, Capabilities, Memory, Outcome, Start, Time};
+use isoch_core::{Block, Capabilities, Memory, Outcome, Packet, Start, Time};
 
 use crate::clock::FrameClock;
 use crate::device::DeviceInformation;
@@ -68,6 +68,11 @@ pub(crate) trait BusDevice: Send + Sync {
     /// How to wait for it.
     fn waiting(&self) -> &Waiting;
 
+    /// Whether it is still there, as far as the bus knows.
+    fn is_present(&self) -> bool {
+        true
+    }
+
     /// The emulated bus it is on; `None` on a real one.
     #[cfg(feature = "virtual")]
     fn virtual_bus(&self) -> Option<crate::VirtualBus> {
@@ -82,6 +87,11 @@ pub(crate) trait BusDevice: Send + Sync {
 
 /// One open isochronous endpoint, as its bus sees it. Dropping it gives everything back.
 pub(crate) trait IsochPort: Send + Sync {
+    /// What the bus does not take, of what can be judged from a transfer's packets alone.
+    fn check(&self, _packets: &[Packet]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Hands a transfer over. `Start::At` is only used where the bus starts on frames.
     ///
     /// What depends on time is reported later; an error here means that the bus never had it.
@@ -102,6 +112,8 @@ pub(crate) trait IsochPort: Send + Sync {
 pub(crate) struct HandedOver {
     /// The frame that was running, if the bus can tell without asking the system.
     pub(crate) now: Option<u64>,
+    /// The frame it was put on, where the bus chose that itself and the system will not confirm it.
+    pub(crate) placed: Option<u64>,
 }
 
 /// A finished isochronous transfer, as its bus tells it.

@@ -136,6 +136,12 @@ impl Device {
         self.shared.bus.facts()
     }
 
+    /// Whether it is still there, as far as its bus knows: one that was unplugged stays gone, also when it comes back.
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        self.shared.bus.is_present()
+    }
+
     /// Claims an interface for this handle. It is given back, at alternate setting 0, when everything
     /// obtained from it is dropped.
     ///

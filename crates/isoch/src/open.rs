@@ -6,7 +6,19 @@ use crate::address::Address;
 use crate::device::{Device, DeviceInformation};
 use crate::{Error, Watch, backend};
 
-const BUSES: &str = "the buses here are: virtual";
+/// For an address of a bus that is not here.
+fn no_such_bus(address: &Address) -> Error {
+    match address.scheme.as_str() {
+        "winusb" if cfg!(not(windows)) => address.error("the bus `winusb` exists on Windows only"),
+        "virtual" => address.error("this program was built without the virtual bus"),
+        other => {
+            let buses = [("virtual", cfg!(feature = "virtual")), ("winusb", cfg!(windows))];
+            let buses = buses.into_iter().filter_map(|(name, is_here)| is_here.then_some(name));
+            let buses = crate::text::listed(buses);
+            address.error(format_args!("there is no bus `{other}`; the buses here are: {buses}"))
+        }
+    }
+}
 
 /// Opens a device by its address.
 ///
@@ -16,6 +28,9 @@ const BUSES: &str = "the buses here are: virtual";
 /// | `virtual:speaker?save=heard.wav&device_ppm=50` | the same with parameters |
 /// | `virtual:BUS/DEVICE` | a device of a virtual bus with a name, made if it does not exist |
 /// | `virtual:FILE.toml/DEVICE` | a device of the bus that the file describes (its first, without `/DEVICE`) |
+/// | `winusb:1235:8214` | Windows only: the first device with these numbers that has the WinUSB driver |
+/// | `winusb:1235:8214:SERIAL` | the one of them with this serial number |
+/// | `winusb:\\?\usb#…` | Windows only: a device-interface path, as `SetupDiGetDeviceInterfaceDetail` gives it |
 ///
 /// The parameters `clock=real|manual|on-wait`, `as=PROFILE` and `sof_ppm=N` are for the bus: devices on a
 /// bus share them, and with them a frame clock. `virtual:BUS/NAME?kind=speaker` plugs a built-in device in
@@ -28,7 +43,9 @@ pub fn open(address: &str) -> Result<Device, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::open(address),
-        other => Err(address.error(format_args!("there is no bus `{other}`; {BUSES}"))),
+        #[cfg(windows)]
+        "winusb" => backend::windows::open(address),
+        _ => Err(no_such_bus(&address)),
     }
 }
 
@@ -66,18 +83,22 @@ pub fn watch(address: &str) -> Result<Watch, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::watch(address),
-        other => Err(address.error(format_args!("there is no bus `{other}`; {BUSES}"))),
+        #[cfg(windows)]
+        "winusb" => backend::windows::watch(address),
+        _ => Err(no_such_bus(&address)),
     }
 }
 
 /// Every device that can be opened now: what is plugged in, and the kinds of emulated devices.
 #[must_use]
 pub fn list() -> Vec<DeviceInformation> {
-    #[cfg(feature = "virtual")]
-    let found = backend::virtual_bus::list();
-    #[cfg(not(feature = "virtual"))]
-    let found = Vec::new();
-    found
+    let buses: &[fn() -> Vec<DeviceInformation>] = &[
+        #[cfg(windows)]
+        backend::windows::list,
+        #[cfg(feature = "virtual")]
+        backend::virtual_bus::list,
+    ];
+    buses.iter().flat_map(|list| list()).collect()
 }
 
 /// The devices that are plugged in now on the bus of an address, which is made if it does not exist.
@@ -92,6 +113,25 @@ pub fn list_at(address: &str) -> Result<Vec<DeviceInformation>, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::list_at(address),
-        other => Err(address.error(format_args!("there is no bus `{other}`; {BUSES}"))),
+        #[cfg(windows)]
+        "winusb" => backend::windows::list_at(address),
+        _ => Err(no_such_bus(&address)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_bus_that_is_not_here_says_where_it_is() {
+        for address in ["winusb:1235:8214", r"winusb:\\?\usb#vid_1235&pid_8214#1#{0}"] {
+            for error in [open(address).err(), watch(address).err(), list_at(address).err()] {
+                let error = error.map(|error| error.to_string()).unwrap_or_default();
+                assert!(cfg!(windows) || error.contains("exists on Windows only"), "{error}");
+            }
+        }
+        let error = open("serial:1").unwrap_err().to_string();
+        assert!(error.contains("there is no bus `serial`; the buses here are:"), "{error}");
     }
 }

@@ -75,15 +75,18 @@ struct Entry<K, T> {
     handed_over: bool,
     /// The bus had nothing left of this endpoint when it got this, so a new stream began.
     idle_bus: bool,
+    /// The microframe that the bus chose for it, where it chose one and will not confirm it.
+    placed: Option<u64>,
     ticket: K,
     report: Option<(BusReport, T)>,
 }
 
 impl<K, T> Entry<K, T> {
+    /// The microframe that its owner named, or else the one that the bus asked the system for.
     fn asked(&self) -> Option<u64> {
         match self.start {
             Start::At(frame) => Some(frame.saturating_mul(MICROFRAMES_PER_FRAME)),
-            Start::Asap | Start::Continue => None,
+            Start::Asap | Start::Continue => self.placed,
         }
     }
 
@@ -226,6 +229,7 @@ impl<K, T> Ledger<K, T> {
             filler,
             handed_over: false,
             idle_bus: false,
+            placed: None,
             ticket,
             report: None,
         });
@@ -245,6 +249,14 @@ impl<K, T> Ledger<K, T> {
         let intervals = entry.intervals;
         self.at_bus.0 += 1;
         self.at_bus.1 = self.at_bus.1.wrapping_add(intervals);
+    }
+
+    /// The bus itself chose this frame for it and asked the system for it: one that will not confirm it. So
+    /// its frames are assumed, as if they had been named, and what it left out is known.
+    pub fn placed(&mut self, sequence: u64, frame: u64) {
+        if let Some(entry) = self.entry(sequence) {
+            entry.placed = Some(frame.saturating_mul(MICROFRAMES_PER_FRAME));
+        }
     }
 
     /// It was found out since that the bus may have had nothing left when it got this one.
@@ -424,7 +436,7 @@ impl<K, T> Ledger<K, T> {
     /// The frames that a continuing stream owed before this transfer.
     fn hole(&self, entry: &Entry<K, T>, report: &BusReport, place: Place) -> Option<Gap> {
         let continues = entry.start == Start::Continue && entry.handed_over && report.began;
-        if !continues || !self.config.gaps {
+        if !continues || !(self.config.gaps || entry.placed.is_some()) {
             return None;
         }
         let owed = self.owed_from?;
@@ -446,7 +458,7 @@ impl<K, T> Ledger<K, T> {
             // It failed without having been anywhere: its own frames are owed.
             _ if end.is_none() && entry.start == Start::Continue => self.owed_from,
             // A named frame may have been late because others had it: theirs are not owed again.
-            Outcome::Late if entry.asked().is_some() => end.max(self.owed_from),
+            Outcome::Late if matches!(entry.start, Start::At(_)) => end.max(self.owed_from),
             _ => end.or_else(|| Some(entry.asked()?.saturating_add(self.length(entry.intervals)))),
         }
     }

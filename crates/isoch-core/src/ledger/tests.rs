@@ -434,3 +434,26 @@ fn the_frames_used_end_with_the_last_period() {
         assert_eq!(told.next_frame(), Some(frames.end));
     }
 }
+
+/// A bus that puts every transfer on a frame itself, and is never told more.
+#[test]
+fn what_a_bus_chose_is_assumed_and_what_it_left_out_is_known() {
+    let mut ledger =
+        Ledger::<(), u64>::new(LedgerConfig { period: 8, frames: FrameSource::Assumed, gaps: false });
+    let mut run = |start, frame| {
+        let sequence = at_bus(&mut ledger, 0, start, 4);
+        ledger.placed(sequence, frame);
+        assert_eq!(ledger.expected_end(), Some((frame + 4) * 8));
+        finish(&mut ledger, sequence, report(Outcome::Completed, None))
+    };
+    let told = run(Start::Asap, 105);
+    assert_eq!((told.frames(), told.source, told.hole), (Some(105..109), FrameSource::Assumed, None));
+    let told = run(Start::Continue, 109);
+    assert_eq!((told.frames(), told.source, told.hole), (Some(109..113), FrameSource::Assumed, None));
+    let told = run(Start::Continue, 120);
+    assert_eq!(told.frames(), Some(120..124));
+    assert_eq!(told.hole, lost(113..120, 7, GapCause::QueueRanDry));
+    // A pause is no gap to one that only wants to be soon.
+    assert_eq!(run(Start::Asap, 150).hole, None);
+    assert_eq!(run(Start::Continue, 154).hole, None);
+}

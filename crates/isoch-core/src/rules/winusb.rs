@@ -285,6 +285,31 @@ impl Pipe {
         Ok(transfer)
     }
 
+    /// Checks a write whose packets have lengths of their own, `number_of_packets` of them with `length` bytes together.
+    /// WinUSB has no such call: what it says of other writes is applied. (Each packet's length is the layout's to check.)
+    ///
+    /// # Errors
+    /// As [`check_write`](Self::check_write), and [`Refusal::NoPackets`].
+    pub fn check_packet_lengths(
+        &self,
+        registered: u32,
+        offset: u32,
+        length: u32,
+        number_of_packets: u32,
+    ) -> Result<Transfer, Refusal> {
+        self.check_direction(Direction::Out)?;
+        if number_of_packets == 0 {
+            return Err(Refusal::NoPackets);
+        }
+        // All of them may be empty.
+        if length > 0 {
+            self.check_range(registered, offset, length)?;
+        }
+        self.check_maximum(number_of_packets)?;
+        let frames = self.frames_used(number_of_packets);
+        Ok(Transfer { offset, length, packets: number_of_packets, frames })
+    }
+
     fn check_direction(&self, direction: Direction) -> Result<(), Refusal> {
         if self.direction == direction { Ok(()) } else { Err(Refusal::WrongDirection) }
     }
@@ -319,11 +344,16 @@ impl Pipe {
 
     fn check_packets(&self, offset: u32, length: u32) -> Result<Transfer, Refusal> {
         let packets = layout::packets_for_bytes(&self.timing, u64::from(length)).unwrap_or(0) as u32;
+        self.check_maximum(packets)?;
+        Ok(Transfer { offset, length, packets, frames: self.frames_used(packets) })
+    }
+
+    fn check_maximum(&self, packets: u32) -> Result<(), Refusal> {
         let maximum = self.maximum_packets();
         if packets > maximum {
             return Err(Refusal::TooManyPackets { packets, speed: self.timing.speed(), maximum });
         }
-        Ok(Transfer { offset, length, packets, frames: self.frames_used(packets) })
+        Ok(())
     }
 }
 

@@ -139,6 +139,10 @@ impl BusDevice for VirtualDevice {
         Some(VirtualBus { shared: Arc::clone(&self.shared) })
     }
 
+    fn is_present(&self) -> bool {
+        self.shared.with(|controller| controller.ports().any(|(port, ..)| port == self.port))
+    }
+
     fn facts(&self) -> Vec<(&'static str, i64)> {
         let facts = self.shared.with(|controller| controller.device_mut(self.port).map(|d| d.facts()));
         facts.unwrap_or_default()

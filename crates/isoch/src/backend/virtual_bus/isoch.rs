@@ -21,7 +21,7 @@ impl IsochPort for VirtualPort {
         match state.controller.submit(self.pipe, id, block, start) {
             Ok(()) => {
                 self.shared.nudge(&state);
-                Ok(HandedOver { now: Some(now) })
+                Ok(HandedOver { now: Some(now), placed: None })
             }
             Err((block, error)) => Err((block, refusal(error))),
         }

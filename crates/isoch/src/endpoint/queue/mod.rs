@@ -253,7 +253,11 @@ impl Queue {
             return Err(Rejected { error, block });
         }
         let mut state = lock(&self.state);
-        if let Err(error) = state.check(start, &self.timing) {
+        let checked = state.check(start, &self.timing).and_then(|()| match &state.port {
+            Some(port) => port.check(block.packets()),
+            None => Err(Error::Gone),
+        });
+        if let Err(error) = checked {
             drop(state);
             return Err(Rejected { error, block });
         }

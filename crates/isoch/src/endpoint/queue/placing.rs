@@ -145,14 +145,20 @@ impl Queue {
         match taken {
             Ok(handed_over) => {
                 state.ledger.handed_over(sequence, ran_dry);
+                if let Some(frame) = handed_over.placed {
+                    state.ledger.placed(sequence, frame);
+                }
                 if let Some(ticket) = state.ledger.ticket(sequence) {
                     ticket.handed_over_in = handed_over.now;
                 }
             }
             Err((block, error)) => {
                 tracing::debug!(endpoint = self.address, %error, "the bus did not take a transfer");
-                let outcome =
-                    if matches!(error, Error::Gone) { Outcome::DeviceGone } else { Outcome::Failed(0) };
+                let outcome = match error {
+                    Error::Gone => Outcome::DeviceGone,
+                    Error::Bus(code) => Outcome::Failed(code),
+                    _ => Outcome::Failed(0),
+                };
                 self.report(state, sequence, block, outcome);
             }
         }

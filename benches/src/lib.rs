@@ -3,6 +3,10 @@
 //! Why not criterion for all? It measures one call again and again; here one run is a whole stream, and
 //! the figure is how much bus time fits into a second.
 
+// On Windows the C library has no files and events of its own: there are the system's.
+#[cfg(not(windows))]
+pub mod layers;
+
 use std::time::{Duration, Instant};
 
 /// Runs `run` several times and prints the median of its figure, with the spread.

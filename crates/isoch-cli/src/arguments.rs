@@ -4,6 +4,7 @@
 //! must be told before a device is opened or a file made, in the words of the option it was given to, and
 //! with the exit status of a wrong usage. So every option has a type that cannot hold a wrong value.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,7 +32,23 @@ const EMULATED: &str = "\
 Emulated devices live in one process: every run of isoch has virtual buses of its own, so what one run \
 plays no other can record.";
 
+/// What the help of run says of what it does.
+const RUN: &str = "\
+The device is opened once to see whether it can be. Then the program runs with ISOCH_DEVICE, and with \
+ISOCH_CLOCK, ISOCH_FAULTS and ISOCH_TRACE as asked for; it finds libwinusb if that was installed with this \
+command. The device is the one that it finds when it looks for devices; a program that names its device itself \
+keeps to that.
+
+Exit status:
+  the program's; before it starts:
+  1  an error
+  2  wrong usage
+
+Example:
+  isoch run --clock on-wait --trace stderr -- ./article";
+
 const SPEAKER: &str = "The device; `isoch list` shows addresses [default: virtual:speaker]";
+const ARTICLE: &str = "The device; `isoch list` shows addresses [default: virtual:article]";
 const MICROPHONE: &str = "The device; `isoch list` shows addresses [default: virtual:microphone]";
 
 /// Isochronous USB: start on a named frame, and learn which frames were lost.
@@ -58,6 +75,8 @@ pub(crate) enum Command {
     Write(Write),
     /// Read raw bytes from an isochronous IN endpoint
     Read(Read),
+    /// Run a program for WinUSB on a device
+    Run(Run),
     /// Print a completion script for a shell
     #[command(
         after_help = "For bash: isoch completions bash > ~/.local/share/bash-completion/completions/isoch"
@@ -174,6 +193,22 @@ pub(crate) struct Read {
     pub(crate) endpoint: EndpointArguments,
     #[command(flatten)]
     pub(crate) stream: StreamArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN, mut_arg("device", |device| device.help(ARTICLE)))]
+pub(crate) struct Run {
+    /// The program, and its arguments
+    #[arg(last = true, required = true, value_name = "PROGRAM [ARGUMENT]", value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
+    /// Faults for the emulated bus: a TOML file of fault tables
+    #[arg(long, value_name = "FILE.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) fault: Option<PathBuf>,
+    /// Write every call and what came of it to a file; stderr is the standard error
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArguments,
 }
 
 #[derive(Debug, Args)]

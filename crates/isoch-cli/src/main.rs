@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<u8, Failure> {
         Command::Record(arguments) => commands::record::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),
         Command::Read(arguments) => commands::read::run(&arguments),
+        Command::Run(arguments) => commands::run::run(&arguments),
         Command::Completions { shell } => completions(shell).map(|()| 0),
         Command::Man { directory } => manual(directory.as_deref()).map(|()| 0),
     }

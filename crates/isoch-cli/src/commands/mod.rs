@@ -5,6 +5,7 @@ pub(crate) mod list;
 pub(crate) mod play;
 pub(crate) mod read;
 pub(crate) mod record;
+pub(crate) mod run;
 pub(crate) mod write;
 
 use std::time::Duration;

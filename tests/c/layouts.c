@@ -1,0 +1,151 @@
+/* Every structure has Windows' layout: checked while compiling, with 64-bit and with 32-bit pointers, C and C++. */
+#include <windows.h>
+
+#include <winusb.h>
+#include <winusbx.h>
+
+#if !defined(_WIN32)
+#include <cfgmgr32.h>
+#endif
+#include <setupapi.h>
+
+#include <stddef.h>
+#include <stdio.h>
+
+#if defined(__cplusplus)
+#define CHECK(condition) static_assert(condition, #condition)
+#else
+#define CHECK(condition) _Static_assert(condition, #condition)
+#endif
+/* The value with 64-bit pointers, and with 32-bit ones. */
+#define BY_POINTER(wide, narrow) (sizeof(void *) == 8 ? (wide) : (narrow))
+#define SIZE(type, wide, narrow) CHECK(sizeof(type) == BY_POINTER(wide, narrow))
+#define AT(type, field, wide, narrow) CHECK(offsetof(type, field) == BY_POINTER(wide, narrow))
+
+SIZE(BOOL, 4, 4);
+SIZE(BOOLEAN, 1, 1);
+SIZE(ULONG, 4, 4);
+SIZE(LONG, 4, 4);
+SIZE(DWORD, 4, 4);
+SIZE(ULONGLONG, 8, 8);
+SIZE(ULONG_PTR, 8, 4);
+SIZE(SIZE_T, 8, 4);
+SIZE(HANDLE, 8, 4);
+SIZE(WCHAR, 2, 2);
+SIZE(HRESULT, 4, 4);
+SIZE(USBD_STATUS, 4, 4);
+SIZE(GUID, 16, 16);
+CHECK((ULONG)-1 > 0 && (LONG)-1 < 0 && (WCHAR)-1 > 0 && (DWORD)-1 > 0 && (UCHAR)-1 > 0);
+
+SIZE(LARGE_INTEGER, 8, 8);
+AT(LARGE_INTEGER, LowPart, 0, 0);
+AT(LARGE_INTEGER, HighPart, 4, 4);
+
+SIZE(OVERLAPPED, 32, 20);
+AT(OVERLAPPED, Internal, 0, 0);
+AT(OVERLAPPED, InternalHigh, 8, 4);
+AT(OVERLAPPED, Offset, 16, 8);
+AT(OVERLAPPED, OffsetHigh, 20, 12);
+AT(OVERLAPPED, Pointer, 16, 8);
+AT(OVERLAPPED, hEvent, 24, 16);
+
+SIZE(OVERLAPPED_ENTRY, 32, 16);
+AT(OVERLAPPED_ENTRY, lpOverlapped, 8, 4);
+AT(OVERLAPPED_ENTRY, Internal, 16, 8);
+AT(OVERLAPPED_ENTRY, dwNumberOfBytesTransferred, 24, 12);
+
+SIZE(WINUSB_PIPE_INFORMATION, 12, 12);
+AT(WINUSB_PIPE_INFORMATION, PipeType, 0, 0);
+AT(WINUSB_PIPE_INFORMATION, PipeId, 4, 4);
+AT(WINUSB_PIPE_INFORMATION, MaximumPacketSize, 6, 6);
+AT(WINUSB_PIPE_INFORMATION, Interval, 8, 8);
+
+SIZE(WINUSB_PIPE_INFORMATION_EX, 16, 16);
+AT(WINUSB_PIPE_INFORMATION_EX, PipeId, 4, 4);
+AT(WINUSB_PIPE_INFORMATION_EX, MaximumPacketSize, 6, 6);
+AT(WINUSB_PIPE_INFORMATION_EX, Interval, 8, 8);
+AT(WINUSB_PIPE_INFORMATION_EX, MaximumBytesPerInterval, 12, 12);
+
+SIZE(WINUSB_SETUP_PACKET, 8, 8);
+AT(WINUSB_SETUP_PACKET, Value, 2, 2);
+AT(WINUSB_SETUP_PACKET, Length, 6, 6);
+
+SIZE(USBD_ISO_PACKET_DESCRIPTOR, 12, 12);
+AT(USBD_ISO_PACKET_DESCRIPTOR, Length, 4, 4);
+AT(USBD_ISO_PACKET_DESCRIPTOR, Status, 8, 8);
+
+SIZE(USB_COMMON_DESCRIPTOR, 2, 2);
+SIZE(USB_DEVICE_DESCRIPTOR, 18, 18);
+SIZE(USB_CONFIGURATION_DESCRIPTOR, 9, 9);
+SIZE(USB_INTERFACE_DESCRIPTOR, 9, 9);
+SIZE(USB_ENDPOINT_DESCRIPTOR, 7, 7);
+AT(USB_ENDPOINT_DESCRIPTOR, wMaxPacketSize, 4, 4);
+AT(USB_ENDPOINT_DESCRIPTOR, bInterval, 6, 6);
+
+/* What mingw's headers lack. */
+#if defined(WINUSB_USBSPEC_H)
+SIZE(USB_INTERFACE_ASSOCIATION_DESCRIPTOR, 8, 8);
+SIZE(USB_SUPERSPEED_ENDPOINT_COMPANION_DESCRIPTOR, 6, 6);
+AT(USB_SUPERSPEED_ENDPOINT_COMPANION_DESCRIPTOR, wBytesPerInterval, 4, 4);
+SIZE(USB_SUPERSPEEDPLUS_ISOCH_ENDPOINT_COMPANION_DESCRIPTOR, 8, 8);
+AT(USB_SUPERSPEEDPLUS_ISOCH_ENDPOINT_COMPANION_DESCRIPTOR, dwBytesPerInterval, 4, 4);
+SIZE(USB_BOS_DESCRIPTOR, 5, 5);
+#endif
+#if defined(WINUSB_WINUSBIO_H)
+SIZE(USB_START_TRACKING_FOR_TIME_SYNC_INFORMATION, 9, 5);
+AT(USB_START_TRACKING_FOR_TIME_SYNC_INFORMATION, IsStartupDelayTolerable, 8, 4);
+SIZE(USB_STOP_TRACKING_FOR_TIME_SYNC_INFORMATION, 8, 4);
+SIZE(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, 60, 56);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, InputFrameNumber, 8, 4);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, InputMicroFrameNumber, 12, 8);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, QueryPerformanceCounterAtInputFrameOrMicroFrame, 16, 12);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, QueryPerformanceCounterFrequency, 24, 20);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, PredictedAccuracyInMicroSeconds, 32, 28);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, CurrentGenerationID, 36, 32);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, CurrentQueryPerformanceCounter, 40, 36);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, CurrentHardwareFrameNumber, 48, 44);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, CurrentHardwareMicroFrameNumber, 52, 48);
+AT(USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION, CurrentUSBFrameNumber, 56, 52);
+#endif
+
+SIZE(WINUSBX_VERSION, 16, 16);
+SIZE(WINUSBX_DEVICE, 652, 652);
+AT(WINUSBX_DEVICE, ProductId, 6, 6);
+AT(WINUSBX_DEVICE, Speed, 8, 8);
+AT(WINUSBX_DEVICE, Address, 12, 12);
+AT(WINUSBX_DEVICE, Manufacturer, 268, 268);
+AT(WINUSBX_DEVICE, Product, 396, 396);
+AT(WINUSBX_DEVICE, SerialNumber, 524, 524);
+SIZE(WINUSBX_BUS, 16, 8);
+AT(WINUSBX_BUS, FaultFile, 8, 4);
+SIZE(WINUSBX_STATISTICS, 96, 96);
+AT(WINUSBX_STATISTICS, Submitted, 8, 8);
+AT(WINUSBX_STATISTICS, IntervalsLost, 88, 88);
+SIZE(WINUSBX_ISOCH_REPORT, 48, 48);
+AT(WINUSBX_ISOCH_REPORT, FirstFrame, 12, 12);
+AT(WINUSBX_ISOCH_REPORT, Gap, 24, 24);
+AT(WINUSBX_ISOCH_REPORT, BytesTransferred, 44, 44);
+SIZE(WINUSBX_ISOCH_TRANSFER, 48, 36);
+AT(WINUSBX_ISOCH_TRANSFER, FrameNumber, 16, 16);
+AT(WINUSBX_ISOCH_TRANSFER, PacketLengths, 24, 24);
+AT(WINUSBX_ISOCH_TRANSFER, Packets, 32, 28);
+AT(WINUSBX_ISOCH_TRANSFER, Report, 40, 32);
+/* 64-bit integers are aligned to 8 bytes, except by the 32-bit System V ABI (4): there the size is 44. */
+CHECK(sizeof(WINUSBX_FRAME_CLOCK) == 48 || (sizeof(void *) == 4 && sizeof(WINUSBX_FRAME_CLOCK) == 44));
+CHECK(sizeof(void *) == 4 || offsetof(WINUSBX_FRAME_CLOCK, Frame) == 24);
+
+SIZE(SP_DEVINFO_DATA, 32, 28);
+SIZE(SP_DEVICE_INTERFACE_DATA, 32, 28);
+AT(SP_DEVICE_INTERFACE_DATA, Flags, 20, 20);
+AT(SP_DEVICE_INTERFACE_DATA, Reserved, 24, 24);
+SIZE(SP_DEVICE_INTERFACE_DETAIL_DATA_A, 8, 5);
+SIZE(SP_DEVICE_INTERFACE_DETAIL_DATA_W, 8, 6);
+AT(SP_DEVICE_INTERFACE_DETAIL_DATA_A, DevicePath, 4, 4);
+AT(SP_DEVICE_INTERFACE_DETAIL_DATA_W, DevicePath, 4, 4);
+
+CHECK(UsbdPipeTypeControl == 0 && UsbdPipeTypeIsochronous == 1 && UsbdPipeTypeBulk == 2 && UsbdPipeTypeInterrupt == 3);
+
+int main(void) {
+    puts("all layouts are Windows'");
+    return 0;
+}

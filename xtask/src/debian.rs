@@ -1,0 +1,78 @@
+//! Debian's packages: what a task needs is installed, and Debian's own cargo is run undisturbed.
+//!
+//! Why Debian's Rust beside rustup's? It brings the standard library's source for its compiler, so `-Z build-std` makes
+//! what rustup would have to download for every target.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{command, output};
+
+/// A package, and a file of it.
+pub(crate) type Package = (&'static str, &'static str);
+
+/// Installs what is missing; the error says what that is.
+pub(crate) fn install(packages: &[Package]) -> Result<(), String> {
+    let missing: Vec<&str> =
+        packages.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(" ");
+    println!("installing {missing}");
+    let apt = |words: &str| {
+        let mut apt = command("apt-get", ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y"]);
+        apt.args(words.split(' ')).env("DEBIAN_FRONTEND", "noninteractive");
+        output(apt)
+    };
+    // Without new lists an old package may be asked for; with old ones the installation may still do.
+    let _ = apt("update");
+    apt(&format!("install --no-install-recommends {missing}"))
+        .map(|_| ())
+        .map_err(|error| format!("on Debian 12 or later, install as root: {missing}\n{error}"))
+}
+
+/// Debian's cargo, for targets whose standard library it builds. `home` is a folder for what it keeps.
+pub(crate) fn cargo(home: &Path) -> Result<Command, String> {
+    std::fs::create_dir_all(home).map_err(|error| format!("{}: {error}", home.display()))?;
+    share_registry(home);
+    let mut cargo = Command::new("/usr/bin/cargo");
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["CARGO", "RUST", "RUSTUP"].iter().any(|prefix| name.starts_with(prefix)) {
+            cargo.env_remove(name);
+        }
+    }
+    // rustup's programs come first on many machines' PATH, and cargo looks into its home for others of its own.
+    cargo
+        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .env("CARGO_HOME", home)
+        .env("CARGO_INCREMENTAL", "0")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC", "/usr/bin/rustc")
+        .env("RUSTDOC", "/usr/bin/rustdoc");
+    Ok(cargo)
+}
+
+/// The crates that the other cargo has downloaded need not be downloaded again.
+fn share_registry(home: &Path) {
+    let theirs = std::env::var_os("CARGO_HOME")
+        .map(Into::into)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let Some(theirs) = theirs else { return };
+    // The file says how this machine reaches its registry.
+    for name in ["registry", "config.toml"] {
+        let there = theirs.join(name);
+        if there.exists() {
+            link(&there, &home.join(name));
+        }
+    }
+}
+
+/// It may be there, or the system may have no such links: then cargo does without.
+fn link(there: &Path, here: &Path) {
+    #[cfg(unix)]
+    let _ = std::os::unix::fs::symlink(there, here);
+    #[cfg(not(unix))]
+    let _ = (there, here);
+}

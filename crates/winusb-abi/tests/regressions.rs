@@ -224,3 +224,25 @@ fn waiting_for_a_result_takes_an_auto_reset_event() {
         assert_eq!(WinUsbX_WaitForSingleObject(event, 0), 258);
     }
 }
+
+/// Nothing is done for an OVERLAPPED that cannot be completed; and one of a call that was refused is not left pending.
+#[test]
+fn a_call_that_is_refused_has_done_nothing() {
+    let interface = initialize(open("virtual:refused/article?clock=on-wait"));
+    let setting = || {
+        let mut setting = 9;
+        unsafe { assert_eq!(WinUsb_GetCurrentAlternateSetting(interface, &raw mut setting), TRUE) };
+        setting
+    };
+    let ov = overlapped();
+    ov.hEvent = unsafe { WinUsbX_CreateEvent(1, 0) };
+    unsafe {
+        assert_eq!(WinUsb_SetCurrentAlternateSettingAsync(interface, 77, ov), FALSE);
+        assert!(error() != 997 && ov.Internal != 0x103, "{} {:#x}", error(), ov.Internal);
+        assert_eq!(WinUsb_SetCurrentAlternateSettingAsync(interface, 1, ov), FALSE);
+        assert_eq!((error(), ov.Internal, setting()), (997, 0, 1));
+        assert_eq!(WinUsbX_CloseHandle(ov.hEvent), TRUE);
+        assert_eq!(WinUsb_SetCurrentAlternateSettingAsync(interface, 0, ov), FALSE);
+        assert_eq!((error(), setting()), (6, 1));
+    }
+}

@@ -162,6 +162,8 @@ mod tests {
     fn paths_and_addresses_open() {
         assert_eq!(open("virtual:article", 3), Ok("virtual:article".into()));
         assert_eq!(open(r"\\?\isoch#virtual:article#{0}", 3), Ok("virtual:article".into()));
+        assert_eq!(open(r"\\?\ISOCH#VIRTUAL:ARTICLE#{0}", 3), Ok("virtual:article".into()));
+        assert_eq!(open("VIRTUAL:NONE", 3), Err(ERROR_FILE_NOT_FOUND));
         assert_eq!(open("virtual:none", 3), Err(ERROR_FILE_NOT_FOUND));
         assert_eq!(open(r"\\?\usb#vid_1209&pid_0006#1#{0}", 3), Ok("virtual:article".into()));
         fake::plug(&["virtual:article", "virtual:speaker"]);

@@ -5,9 +5,9 @@
 //! registrations, frames) is the same. Each of them has
 //!
 //! - `File`: a device file as the program opened it. `File::from_handle` refuses what is none, or was not opened for
-//!   overlapped I/O; `File::device` is the device it means.
+//!   overlapped I/O; `File::session` is what is open on the device it means.
 //! - `Overlapped`: an OVERLAPPED under way: `begin` marks it pending and makes its event not signalled; `complete`
-//!   fills it in, then signals, and never looks at it again.
+//!   fills it in, then signals, and never looks at it again; `refuse` is for a call that fails after all.
 //! - `performance_counter`, `performance_frequency`: the system's own.
 
 mod ended;

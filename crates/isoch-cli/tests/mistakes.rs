@@ -82,7 +82,7 @@ fn devices_and_endpoints_that_do_not_exist() {
     let write = |more: &[&'static str]| [&["write", "good.bin", "--report", "r.json"][..], more].concat();
     for (more, status, fragment) in [
         (vec!["--device", "speaker"], 2, "it begins with a bus, as in `virtual:speaker`"),
-        (vec!["--device", "usb:1234:5678"], 2, "there is no bus `usb`"),
+        (vec!["--device", "serial:1234"], 2, "there is no bus `serial`"),
         (vec!["--device", "virtual:tuba"], 1, "the built-in devices are"),
         (vec!["--device", "virtual:"], 2, "names no device"),
         (vec!["--device", "virtual:speaker?volume=11"], 2, "has no parameter 'volume'; it has: save"),
@@ -274,4 +274,28 @@ fn no_file_is_replaced_by_another_of_the_same_run() {
     assert!(before == after);
     // What swallows everything may be named as often as one likes.
     place.ok(&["play", "in.wav", "--clock", "on-wait", "--report", "/dev/null", "--plot", "/dev/null"]);
+}
+
+#[test]
+fn diagnoses_of_nothing() {
+    let place = Place::new();
+    for (arguments, status, fragment) in [
+        (&["doctor", "speaker"][..], 2, "it begins with a bus, as in `virtual:speaker`"),
+        (&["doctor", "serial:1"], 2, "there is no bus `serial`"),
+        (&["doctor", "--print-udev-rule"], 2, "prints the rule for one device: name it"),
+        (&["doctor", "virtual:speaker", "--print-udev-rule"], 2, "emulated devices need no rights"),
+        (&["doctor", "virtual:speaker", "--device", "virtual:speaker"], 2, "cannot be used with"),
+    ] {
+        refuse(&place, arguments, status, fragment);
+    }
+    if cfg!(target_os = "linux") {
+        refuse(&place, &["doctor", "usb:1"], 2, "it has no product number");
+        refuse(&place, &["doctor", "usb:9-9.9.9", "--print-udev-rule"], 1, "name it by its numbers");
+    }
+    if cfg!(not(windows)) {
+        let ran = place.run(&["doctor", "winusb:1235:8214"]);
+        let text = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!(ran.status, 1);
+        assert!(text.contains("exists on Windows only") && text.contains("→ on Linux"), "{text}");
+    }
 }

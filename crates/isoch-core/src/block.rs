@@ -26,6 +26,19 @@ pub trait Memory: Send {
     fn bytes(&self) -> &[u8];
     /// The bytes, to change.
     fn bytes_mut(&mut self) -> &mut [u8];
+    /// How much of it one request to the system carries.
+    fn pieces(&self) -> Pieces {
+        Pieces { bytes: usize::MAX, fixed: false }
+    }
+}
+
+/// How much of a block's memory one request to the system carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// The most bytes.
+    pub bytes: usize,
+    /// Whether pieces begin at multiples of that, and not anywhere.
+    pub fixed: bool,
 }
 
 impl Memory for Box<[u8]> {
@@ -63,6 +76,12 @@ impl Block {
         self.memory.bytes_mut()
     }
 
+    /// How much of it one request to the system carries.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        self.memory.pieces()
+    }
+
     /// The packets of the next (or last) transfer.
     #[must_use]
     pub fn packets(&self) -> &[Packet] {
@@ -77,6 +96,14 @@ impl Block {
     /// Bytes and packets at once, for a bus that fills both.
     pub fn parts_mut(&mut self) -> (&mut [u8], &mut [Packet]) {
         (self.memory.bytes_mut(), &mut self.packets)
+    }
+
+    /// Nothing is known of any packet: it may carry results of the transfer before.
+    pub fn forget_results(&mut self) {
+        for packet in &mut self.packets {
+            packet.actual = 0;
+            packet.status = PacketStatus::Pending;
+        }
     }
 
     /// Forgets the packets, keeps their room.

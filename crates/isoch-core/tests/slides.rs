@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isoch_core::clock::{FrameClock, StreamTrack};
-use isoch_core::ledger::{BusReport, Ledger, LedgerConfig};
+use isoch_core::ledger::{BusReport, Continuity, Ledger, LedgerConfig};
 use isoch_core::{Estimate, FrameSource, Outcome, Start, Time};
 
 const FRAMES: u64 = 8;
@@ -20,7 +20,7 @@ fn run(by: u64, at: u64, count: u64, renew: bool) -> (Vec<(u64, u64)>, i64) {
     let mut ledger: Ledger<(), ()> = Ledger::new(config);
     let add = |ledger: &mut Ledger<(), ()>, id| {
         let sequence = ledger.add(id, Start::Continue, FRAMES, ());
-        ledger.handed_over(sequence, false);
+        ledger.handed_over(sequence, Continuity::Unbroken);
     };
     add(&mut ledger, 0);
     let (mut holes, mut off) = (Vec::new(), 0);
@@ -29,7 +29,7 @@ fn run(by: u64, at: u64, count: u64, renew: bool) -> (Vec<(u64, u64)>, i64) {
         let true_first = 100 + id * FRAMES + if id < at { 0 } else { by };
         let latency = Duration::from_micros(10 + id * 7919 % 40);
         let seen = Time::from_nanos(1 << 40) + FRAME * (true_first + FRAMES) as u32 + latency;
-        let estimate = Estimate { first: true_first * 8, uncertainty: 4, not_before: 0 };
+        let estimate = Estimate { first: true_first * 8, uncertainty: 4, not_before: 0, not_after: u64::MAX };
         let report = BusReport {
             outcome: Outcome::Completed,
             began: true,

@@ -215,6 +215,11 @@ impl Block {
         }
     }
 
+    /// How long a packet in it may be.
+    pub(crate) fn longest_packet(&self) -> u32 {
+        self.pool().timing.bytes_per_interval()
+    }
+
     fn pool(&self) -> &Pool {
         &self.parts().1
     }

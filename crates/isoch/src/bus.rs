@@ -10,6 +10,8 @@
 
 use std::time::Duration;
 
+use isoch_core::clock::unwrap::Counter;
+use isoch_core::ledger::Continuity;
 use isoch_core::rules::Setup;
 use isoch_core::{Block, Capabilities, Memory, Outcome, Packet, Start, Time};
 
@@ -52,8 +54,8 @@ pub(crate) trait BusDevice: Send + Sync {
     /// Opens an isochronous endpoint of an alternate setting that is in force.
     fn open_isoch(&self, endpoint: u8, reports: Weak<dyn IsochReports>) -> Result<Box<dyn IsochPort>, Error>;
 
-    /// Memory for one block, that the bus can reach.
-    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>, Error> {
+    /// Memory for one block of so many bytes for so many packets, that the bus can reach.
+    fn allocate(&self, bytes: usize, _packets: usize) -> Result<Box<dyn Memory>, Error> {
         Ok(Box::new(vec![0_u8; bytes].into_boxed_slice()))
     }
 
@@ -73,6 +75,12 @@ pub(crate) trait BusDevice: Send + Sync {
         true
     }
 
+    /// Hands its events over to the program's own loop.
+    #[cfg(unix)]
+    fn take_over_events(&self) -> Result<Box<dyn HandlesEvents>, Error> {
+        Err(Error::Unsupported("this bus has no events that a program could handle in its own loop".into()))
+    }
+
     /// The emulated bus it is on; `None` on a real one.
     #[cfg(feature = "virtual")]
     fn virtual_bus(&self) -> Option<crate::VirtualBus> {
@@ -85,6 +93,15 @@ pub(crate) trait BusDevice: Send + Sync {
     }
 }
 
+/// The events of a device, in a loop of the program's. Dropping it gives them back to the bus's own thread.
+#[cfg(unix)]
+pub(crate) trait HandlesEvents: Send + Sync {
+    /// Readable when something is to be handled.
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
+    /// Handles what has happened, without waiting.
+    fn handle(&self);
+}
+
 /// One open isochronous endpoint, as its bus sees it. Dropping it gives everything back.
 pub(crate) trait IsochPort: Send + Sync {
     /// What the bus does not take, of what can be judged from a transfer's packets alone.
@@ -92,7 +109,13 @@ pub(crate) trait IsochPort: Send + Sync {
         Ok(())
     }
 
-    /// Hands a transfer over. `Start::At` is only used where the bus starts on frames.
+    /// Whether a stream may come to lie later than it is counted, without anyone telling.
+    fn may_slide(&self) -> bool {
+        true
+    }
+
+    /// Hands a transfer over. `Start::At` is only used where the bus starts on frames. What the packets say of their
+    /// results is of their last transfer: the bus writes it anew for each.
     ///
     /// What depends on time is reported later; an error here means that the bus never had it.
     fn submit(&self, id: u64, block: Block, start: Start) -> Result<HandedOver, (Block, Error)>;
@@ -103,8 +126,9 @@ pub(crate) trait IsochPort: Send + Sync {
     /// Cancels all, newest first.
     fn abort(&self);
 
-    /// Asks for [`IsochReports::deadline`] at that time (or a little later). The last call counts.
-    fn wake_at(&self, deadline: Time);
+    /// Asks for [`IsochReports::deadline`] at that time (or a little later). The last call counts. `sharp`: a stream is to
+    /// be begun then, on a frame that it misses if it is begun half a millisecond later.
+    fn wake_at(&self, deadline: Time, sharp: bool);
 }
 
 /// What a bus knows the moment it took a transfer.
@@ -114,6 +138,10 @@ pub(crate) struct HandedOver {
     pub(crate) now: Option<u64>,
     /// The frame it was put on, where the bus chose that itself and the system will not confirm it.
     pub(crate) placed: Option<u64>,
+    /// Whether it follows the transfer before it, where the bus can find out.
+    pub(crate) continuity: Option<Continuity>,
+    /// When that was, if the bus had to look at the clock.
+    pub(crate) at: Option<Time>,
 }
 
 /// A finished isochronous transfer, as its bus tells it.
@@ -123,7 +151,18 @@ pub(crate) struct IsochDone {
     pub(crate) outcome: Outcome,
     /// The microframe of its first interval, where the bus tells.
     pub(crate) first: Option<u64>,
+    /// The number that the controller's driver gave that frame, where a witness told it.
+    pub(crate) number: Option<Number>,
+    /// How many bytes went over the bus, if the bus saw that every packet was just carried.
+    pub(crate) carried: Option<u64>,
     pub(crate) seen: Time,
+}
+
+/// A frame's number as a controller's driver counts: some low bits of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number {
+    pub(crate) counter: Counter,
+    pub(crate) value: u32,
 }
 
 /// Where a bus reports the end of isochronous transfers, in batches where it can.

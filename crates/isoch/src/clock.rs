@@ -7,10 +7,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use isoch_core::clock::{Quality, Slip, StreamTrack};
+use isoch_core::clock::unwrap::Counter;
+use isoch_core::clock::{COMPLETION_LATENCY, Quality, Slip, StreamTrack};
+use isoch_core::placer::LeadEstimate;
 use isoch_core::{Estimate, MICROFRAMES_PER_FRAME, Time};
 
 use crate::Error;
+use crate::bus::Number;
 use crate::emulated_time::EmulatedTime;
 use crate::sync::{Arc, AtomicBool, Mutex, lock};
 use crate::wait::{InSink, Step, StepsTime, Waiting};
@@ -43,10 +46,29 @@ pub(crate) trait ClockSource: Send + Sync {
     fn position(&self, at: Time) -> (u64, Duration, Quality);
     /// When a microframe begins, and how sure that is.
     fn time_of(&self, microframe: u64) -> (Time, Duration);
+    /// What of every stated uncertainty is the same for all completions, as how late they are at least. Where streams
+    /// stand is told by completions only, so between two of them it does not matter.
+    fn common_error(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether no stream ever ran, so that the first one defines the numbering.
     fn is_fresh(&self) -> bool {
         false
     }
+    /// The microframe that a driver's number means, of those with this number the one nearest to `expected`; `None`
+    /// before anyone told what frame had which number ([`ClockSource::is_number_of`]).
+    fn numbered(&self, _number: Number, _expected: u64) -> Option<u64> {
+        None
+    }
+    /// This microframe had this number of the driver's. The first to say so counts.
+    fn is_number_of(&self, _number: Number, _microframe: u64) {}
+    /// How long before the first interval of a new stream it is handed over, as streams of this period before it
+    /// have shown.
+    fn lead(&self, _period: u64) -> Option<LeadEstimate> {
+        None
+    }
+    /// Keeps that for streams to come.
+    fn keep_lead(&self, _period: u64, _lead: LeadEstimate) {}
     /// A transfer that began in `first` and whose last interval ended with `end`, by the count of its
     /// stream, was seen to be over at `seen`. Tells if the stream slid.
     fn completed(&self, _track: &mut StreamTrack, _first: u64, _end: u64, _seen: Time) -> Option<Slip> {
@@ -141,12 +163,20 @@ impl FrameClock {
     }
 
     /// Where a transfer of `length` microframes that was seen to be over at `seen` began, as far as the
-    /// clock can tell; not before `earliest`.
-    pub(crate) fn estimate_start(&self, seen: Time, length: u64, earliest: Option<Time>) -> Estimate {
+    /// clock can tell; not before `earliest`, and not after `latest`.
+    pub(crate) fn estimate_start(
+        &self,
+        seen: Time,
+        length: u64,
+        earliest: Option<Time>,
+        latest: Option<Time>,
+    ) -> Estimate {
         let (end, uncertainty, _) = self.source.position(seen);
+        let uncertainty = uncertainty.saturating_sub(self.source.common_error());
         let uncertainty = u64::try_from(uncertainty.as_nanos().div_ceil(125_000)).unwrap_or(u64::MAX);
         let not_before = earliest.map_or(0, |earliest| self.source.position(earliest).0);
-        Estimate { first: end.saturating_sub(length), uncertainty, not_before }
+        let not_after = latest.map_or(u64::MAX, |latest| self.source.position(latest).0);
+        Estimate { first: end.saturating_sub(length), uncertainty, not_before, not_after }
     }
 }
 
@@ -161,13 +191,36 @@ impl std::fmt::Debug for FrameClock {
 pub(crate) struct Host {
     /// The `Instant` of [`Time::ZERO`].
     pub(crate) origin: Instant,
+    /// The same by the system's clock, in nanoseconds.
+    #[cfg(target_os = "linux")]
+    began: u64,
     pub(crate) emulated: Option<Arc<dyn StepsTime>>,
 }
 
+/// The clock behind `Instant` on Linux, in nanoseconds. Why read it beside `Instant`? Because the difference of two of
+/// these is a hundred instructions, and the time is asked for with every transfer.
+#[cfg(target_os = "linux")]
+fn system_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 impl Host {
+    pub(crate) fn new(origin: Instant, emulated: Option<Arc<dyn StepsTime>>) -> Self {
+        Host {
+            origin,
+            #[cfg(target_os = "linux")]
+            began: system_nanos().saturating_sub(origin.elapsed().as_nanos() as u64),
+            emulated,
+        }
+    }
+
     pub(crate) fn now(&self) -> Time {
         match &self.emulated {
             Some(emulated) => emulated.now(),
+            #[cfg(target_os = "linux")]
+            None => Time::from_nanos(system_nanos().saturating_sub(self.began)),
+            #[cfg(not(target_os = "linux"))]
             None => self.time(Instant::now()),
         }
     }
@@ -182,19 +235,129 @@ impl Host {
     }
 }
 
-/// A clock inferred from completions, for buses that show no frame counter.
+/// A clock inferred from completions, for buses that show no frame counter; better, where somebody reads the
+/// controller's own.
 pub(crate) struct EstimatedClock {
-    host: Host,
+    pub(crate) host: Host,
     /// How late completions may be always: what no number of completions can show.
     latency: Duration,
     clock: Mutex<isoch_core::clock::FrameClock>,
     fresh: AtomicBool,
+    /// What is to be added to the driver's numbers (in microframes) to get this clock's.
+    numbering: Mutex<Option<i64>>,
+    leads: Mutex<Vec<(u64, LeadEstimate)>>,
+    counter: Mutex<Option<ReadCounter>>,
+    /// Whether there is one: asked with every transfer.
+    has_counter: AtomicBool,
 }
+
+/// The controller's own counter.
+struct ReadCounter {
+    reader: Box<dyn ReadsCounter>,
+    /// As [`EstimatedClock::numbering`].
+    numbering: Option<i64>,
+    /// When it was read last.
+    read: Option<Time>,
+}
+
+/// Reads a controller's counter of microframes.
+pub(crate) trait ReadsCounter: Send {
+    fn counter(&self) -> Counter;
+    /// Its value, and a time before and after that was read.
+    fn read(&self, host: &Host) -> Result<(u32, Time, Time), Error>;
+}
+
+/// How often the controller's counter is read, if anyone asks for the time.
+const READ_AGAIN: Duration = Duration::from_millis(20);
 
 impl EstimatedClock {
     pub(crate) fn new(host: Host, latency: Duration) -> Self {
         let clock = isoch_core::clock::FrameClock::free_run(host.now());
-        EstimatedClock { host, latency, clock: Mutex::new(clock), fresh: AtomicBool::new(true) }
+        EstimatedClock {
+            host,
+            latency,
+            clock: Mutex::new(clock),
+            fresh: AtomicBool::new(true),
+            numbering: Mutex::default(),
+            // Room for every period that USB has.
+            leads: Mutex::new(Vec::with_capacity(16)),
+            counter: Mutex::default(),
+            has_counter: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the controller's counter is read, too. The first to say so counts.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    #[cfg_attr(any(shuttle, not(target_os = "linux")), allow(dead_code))]
+    pub(crate) fn read_counter(&self, reader: Box<dyn ReadsCounter>) -> Result<(), Error> {
+        let mut counter = lock(&self.counter);
+        if counter.is_none() {
+            reader.read(&self.host)?;
+            *counter = Some(ReadCounter { reader, numbering: None, read: None });
+            self.has_counter.store(true, Ordering::Relaxed);
+        }
+        drop(counter);
+        self.refresh();
+        Ok(())
+    }
+
+    /// Reads the controller's counter, if there is one and that is due.
+    fn refresh(&self) {
+        if !self.has_counter.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut counter = lock(&self.counter);
+        let Some(known) = counter.as_mut() else { return };
+        let now = self.host.now();
+        if known.read.is_some_and(|read| now < read + READ_AGAIN) {
+            return;
+        }
+        let Ok((value, before, after)) = known.reader.read(&self.host) else {
+            // The controller is gone; what was learnt holds for a while.
+            *counter = None;
+            self.has_counter.store(false, Ordering::Relaxed);
+            return;
+        };
+        known.read = Some(after);
+        let mut clock = lock(&self.clock);
+        let own = clock.frame_at(before).microframes();
+        let number = Number { counter: known.reader.counter(), value };
+        let numbering = *known.numbering.get_or_insert_with(|| number.offset_to(own));
+        if let Some(microframe) = number.nearest(own, numbering) {
+            clock.reading(microframe, before, after);
+            self.fresh.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// What may be wrong besides what the clock knows of.
+    fn error(&self) -> Duration {
+        // Whoever reads the counter does not depend on when completions are told.
+        if self.has_counter.load(Ordering::Relaxed) { Duration::ZERO } else { self.latency }
+    }
+}
+
+impl Number {
+    /// What to add to the driver's numbers, so that this one is the frame that `microframe` is in, or the next: whole
+    /// frames, because a driver's frames begin where this clock's do.
+    fn offset_to(self, microframe: u64) -> i64 {
+        let own = microframe.cast_signed();
+        let number = u64::from(self.value).saturating_mul(self.counter.unit.microframes()).cast_signed();
+        let frame = MICROFRAMES_PER_FRAME as i64;
+        let offset = own.saturating_sub(number);
+        (offset + frame / 2).div_euclid(frame) * frame
+    }
+
+    /// The microframe with this number nearest to `expected`.
+    fn nearest(self, expected: u64, offset: i64) -> Option<u64> {
+        let unit = self.counter.unit.microframes();
+        // Moved out of the way of zero, by whole wraps.
+        let wraps = 1_u64.checked_shl(self.counter.bits)?.checked_mul(unit)?.checked_mul(1 << 8)?;
+        let drivers = expected.checked_add(wraps)?.checked_add_signed(offset.checked_neg()?)?;
+        let value = self.value & u32::MAX.checked_shr(32_u32.checked_sub(self.counter.bits)?)?;
+        let found = self.counter.nearest(value, drivers / unit)?.checked_mul(unit)?;
+        found.checked_add_signed(offset)?.checked_sub(wraps)
     }
 }
 
@@ -204,27 +367,53 @@ impl ClockSource for EstimatedClock {
     }
 
     fn now(&self, at: Time) -> (u64, Duration, Quality) {
+        self.refresh();
         let stamp = lock(&self.clock).now(at);
-        (stamp.microframes(), stamp.uncertainty + self.latency, stamp.quality)
+        (stamp.microframes(), stamp.uncertainty + self.error(), stamp.quality)
     }
 
     fn position(&self, at: Time) -> (u64, Duration, Quality) {
         let stamp = lock(&self.clock).frame_at(at);
-        (stamp.microframes(), stamp.uncertainty + self.latency, stamp.quality)
+        (stamp.microframes(), stamp.uncertainty + self.error(), stamp.quality)
     }
 
     fn time_of(&self, microframe: u64) -> (Time, Duration) {
         let (time, uncertainty) = lock(&self.clock).time_of_microframe(microframe);
-        (time, uncertainty + self.latency)
+        (time, uncertainty + self.error())
+    }
+
+    fn common_error(&self) -> Duration {
+        self.error() + COMPLETION_LATENCY
     }
 
     fn is_fresh(&self) -> bool {
         self.fresh.load(Ordering::Relaxed)
     }
 
+    fn numbered(&self, number: Number, expected: u64) -> Option<u64> {
+        number.nearest(expected, (*lock(&self.numbering))?)
+    }
+
+    fn is_number_of(&self, number: Number, microframe: u64) {
+        lock(&self.numbering).get_or_insert_with(|| number.offset_to(microframe));
+    }
+
+    fn lead(&self, period: u64) -> Option<LeadEstimate> {
+        lock(&self.leads).iter().find(|(known, _)| *known == period).map(|(_, lead)| *lead)
+    }
+
+    fn keep_lead(&self, period: u64, lead: LeadEstimate) {
+        let mut leads = lock(&self.leads);
+        match leads.iter_mut().find(|(known, _)| *known == period) {
+            Some((_, known)) => *known = lead,
+            None => leads.push((period, lead)),
+        }
+    }
+
     fn completed(&self, track: &mut StreamTrack, first: u64, end: u64, seen: Time) -> Option<Slip> {
+        self.refresh();
         let mut clock = lock(&self.clock);
-        if self.fresh.swap(false, Ordering::Relaxed) {
+        if self.is_fresh() && self.fresh.swap(false, Ordering::Relaxed) {
             // The first stream: what it calls its first frame is that frame from now on.
             let length = Duration::from_nanos(end.saturating_sub(first).saturating_mul(125_000));
             let began = first.div_euclid(MICROFRAMES_PER_FRAME);
@@ -232,5 +421,49 @@ impl ClockSource for EstimatedClock {
             clock.anchor(began, seen - length - into);
         }
         clock.completion(track, end, seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isoch_core::clock::unwrap::CounterUnit;
+
+    use super::*;
+
+    fn number(bits: u32, unit: CounterUnit, value: u32) -> Number {
+        Number { counter: Counter { bits, unit }, value }
+    }
+
+    #[test]
+    fn a_drivers_numbers_are_carried_on_in_this_clocks() {
+        // What this clock calls frame 5000 is 2284 (of ten bits: 236) to the driver.
+        let at = |value| number(10, CounterUnit::Frames, value);
+        let offset = at(236).offset_to(5000 * 8 + 3);
+        assert_eq!(at(236).nearest(5000 * 8 + 3, offset), Some(5000 * 8));
+        for frame in [4990, 5000, 5001, 5400, 6100, 900_000] {
+            let value = ((236 + 1024 * 8 + frame - 5000) % 1024) as u32;
+            for expected in [frame - 100, frame, frame + 100] {
+                assert_eq!(at(value).nearest(expected * 8, offset), Some(frame * 8), "{frame} at {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fresh_clock_may_be_behind_the_driver() {
+        let early = number(16, CounterUnit::Frames, 60_000);
+        let offset = early.offset_to(8);
+        assert_eq!(early.nearest(8, offset), Some(8));
+        assert_eq!(number(16, CounterUnit::Frames, 60_020).nearest(100, offset), Some(21 * 8));
+        let register = number(14, CounterUnit::Microframes, 16_000);
+        // To the nearest whole frame: 16,000 microframes are whole frames.
+        assert_eq!(register.nearest(10, register.offset_to(10)), Some(8));
+        assert_eq!(register.nearest(13, register.offset_to(13)), Some(16));
+    }
+
+    #[test]
+    fn nonsense_is_nothing() {
+        assert_eq!(number(0, CounterUnit::Frames, 5).nearest(100, 0), None);
+        assert_eq!(number(40, CounterUnit::Frames, 5).nearest(100, 0), None);
+        assert_eq!(number(10, CounterUnit::Frames, 5).nearest(u64::MAX, 0), None);
     }
 }

@@ -136,6 +136,18 @@ impl Device {
         self.shared.bus.facts()
     }
 
+    /// Takes the device's events over into a loop of the program's own: from now on nothing completes but in
+    /// [`EventLoop::handle`](crate::EventLoop::handle), until what this returns is dropped. Waits of other threads
+    /// end there, too; a blocking wait on the loop's own thread would never end.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] on a bus that has no such events (all but `usb:`); [`Error::Busy`] if another loop has
+    /// them.
+    #[cfg(unix)]
+    pub fn take_over_events(&self) -> Result<crate::EventLoop, Error> {
+        self.shared.bus.take_over_events().map(crate::EventLoop::new)
+    }
+
     /// Whether it is still there, as far as its bus knows: one that was unplugged stays gone, also when it comes back.
     #[must_use]
     pub fn is_present(&self) -> bool {

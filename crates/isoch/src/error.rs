@@ -71,6 +71,14 @@ pub enum Error {
         /// What to do.
         remedy: &'static str,
     },
+    /// The system does not allow it to this user.
+    #[error("no permission for {what}: {remedy}")]
+    Permission {
+        /// For what.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The bus has not enough periodic bandwidth left.
     #[error(
         "the bus has no bandwidth for this alternate setting: it needs {needed} bytes per interval and {available} are left; choose a smaller alternate setting or stop another stream"
@@ -83,7 +91,7 @@ pub enum Error {
     },
     /// The system's memory for transfers would not do.
     #[error(
-        "these blocks need {needed} bytes of transfer memory and {available} are left: use at most {fits} blocks of this size, or smaller ones"
+        "these blocks need {needed} bytes of transfer memory and {available} are left: use at most {fits} blocks of this size, or smaller ones{remedy}"
     )]
     Budget {
         /// Bytes asked for.
@@ -92,6 +100,8 @@ pub enum Error {
         available: u64,
         /// Blocks of this layout that would fit.
         fits: u64,
+        /// What else can be done, beginning with a separator; empty if nothing.
+        remedy: String,
     },
     /// The device's descriptors are malformed.
     #[error("the device's descriptors are malformed: {0}")]
@@ -143,6 +153,41 @@ pub enum Error {
         reason: String,
     },
     /// The bus failed a transfer, with the system's own code.
-    #[error("the bus failed the transfer (system code {0})")]
+    #[error("the bus failed the transfer (system code {code}{meaning})", code = .0, meaning = meaning(*.0))]
     Bus(i32),
+}
+
+/// What the system said to a call.
+#[cfg(all(target_os = "linux", not(shuttle)))]
+pub(crate) fn system(what: impl std::fmt::Display, code: rustix::io::Errno) -> Error {
+    Error::System { what: what.to_string(), reason: std::io::Error::from(code).to_string() }
+}
+
+/// That the system does not allow something.
+#[cfg(all(target_os = "linux", not(shuttle)))]
+pub(crate) fn permission(what: impl std::fmt::Display, remedy: impl std::fmt::Display) -> Error {
+    Error::Permission { what: what.to_string(), remedy: remedy.to_string() }
+}
+
+/// What a system's code means for a transfer, and what to do: Linux', as drivers of host controllers use them
+/// (`Documentation/driver-api/usb/error-codes.rst`).
+fn meaning(code: i32) -> &'static str {
+    match code {
+        _ if !cfg!(target_os = "linux") => "",
+        2 => {
+            ": the system took it back, because the machine slept or another program changed the setting; submit it again"
+        }
+        12 => {
+            ": no memory: usbfs' budget or the kernel's memory is used up; use smaller blocks, or raise usbcore.usbfs_memory_mb"
+        }
+        16 => ": another driver has the interface; claim it again",
+        27 => ": it reaches further ahead than the controller plans; use shorter transfers, or fewer",
+        28 => ": the bus has no bandwidth left; choose a smaller alternate setting, or another controller",
+        71 | 84 | 62 => ": the device does not answer as it should; look at the cable, or a hub",
+        75 => ": the device sent more than it may",
+        90 => ": a packet is longer than the endpoint takes",
+        110 => ": the device did not answer in time",
+        113 => ": the device sleeps; open it again",
+        _ => "",
+    }
 }

@@ -34,9 +34,12 @@ mod bus;
 mod clock;
 mod completion;
 mod device;
+pub mod doctor;
 mod emulated_time;
 mod endpoint;
 mod error;
+#[cfg(unix)]
+mod event_loop;
 mod hotplug;
 mod interface;
 mod open;
@@ -65,8 +68,12 @@ pub use endpoint::{
     EndpointDirection, Histogram, In, IsochEndpoint, IsochIn, IsochOut, Out, Rejected, Statistics,
 };
 pub use error::Error;
+#[cfg(unix)]
+pub use event_loop::EventLoop;
 pub use hotplug::{HotplugEvent, Watch};
 pub use interface::{AlternateSetting, Interface};
+#[cfg(all(target_os = "linux", not(shuttle)))]
+pub use open::open_descriptor;
 pub use open::{list, list_at, open, open_when_present, watch};
 pub use pending::PendingTransfer;
 pub use stream::Stream;

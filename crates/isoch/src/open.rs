@@ -7,12 +7,17 @@ use crate::device::{Device, DeviceInformation};
 use crate::{Error, Watch, backend};
 
 /// For an address of a bus that is not here.
-fn no_such_bus(address: &Address) -> Error {
+pub(crate) fn no_such_bus(address: &Address) -> Error {
     match address.scheme.as_str() {
+        "usb" if cfg!(not(target_os = "linux")) => address.error("the bus `usb` exists on Linux only"),
         "winusb" if cfg!(not(windows)) => address.error("the bus `winusb` exists on Windows only"),
         "virtual" => address.error("this program was built without the virtual bus"),
         other => {
-            let buses = [("virtual", cfg!(feature = "virtual")), ("winusb", cfg!(windows))];
+            let buses = [
+                ("virtual", cfg!(feature = "virtual")),
+                ("usb", cfg!(all(target_os = "linux", not(shuttle)))),
+                ("winusb", cfg!(windows)),
+            ];
             let buses = buses.into_iter().filter_map(|(name, is_here)| is_here.then_some(name));
             let buses = crate::text::listed(buses);
             address.error(format_args!("there is no bus `{other}`; the buses here are: {buses}"))
@@ -28,6 +33,8 @@ fn no_such_bus(address: &Address) -> Error {
 /// | `virtual:speaker?save=heard.wav&device_ppm=50` | the same with parameters |
 /// | `virtual:BUS/DEVICE` | a device of a virtual bus with a name, made if it does not exist |
 /// | `virtual:FILE.toml/DEVICE` | a device of the bus that the file describes (its first, without `/DEVICE`) |
+/// | `usb:1235:8214`, `usb:1235:8214:SERIAL` | Linux only: the device with these numbers, through usbfs |
+/// | `usb:3-1.2` | Linux only: what is plugged in there, by the kernel's name: the bus, and the ports on the way |
 /// | `winusb:1235:8214` | Windows only: the first device with these numbers that has the WinUSB driver |
 /// | `winusb:1235:8214:SERIAL` | the one of them with this serial number |
 /// | `winusb:\\?\usb#…` | Windows only: a device-interface path, as `SetupDiGetDeviceInterfaceDetail` gives it |
@@ -36,6 +43,11 @@ fn no_such_bus(address: &Address) -> Error {
 /// bus share them, and with them a frame clock. `virtual:BUS/NAME?kind=speaker` plugs a built-in device in
 /// under a name of one's own. Opening does not wait for time to pass.
 ///
+/// Those of `usb:` are `memory=mmap|copy` (whether the controller reaches the memory of blocks itself, or the kernel
+/// copies it; measured unless said) and `priority=1…99` (real-time priority, `SCHED_FIFO`, of the thread that handles
+/// the device's events), and `witness=usbmon|registers`, for those who may read the kernel's debugging interfaces:
+/// usbmon tells the frame of every transfer (UHCI and OHCI controllers), the registers of xHCI the frame that is now.
+///
 /// # Errors
 /// [`Error::Address`] if it cannot be read; [`Error::NotFound`]; whatever the bus says.
 pub fn open(address: &str) -> Result<Device, Error> {
@@ -43,10 +55,22 @@ pub fn open(address: &str) -> Result<Device, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::open(address),
+        #[cfg(all(target_os = "linux", not(shuttle)))]
+        "usb" => backend::usbfs::open(address),
         #[cfg(windows)]
         "winusb" => backend::windows::open(address),
         _ => Err(no_such_bus(&address)),
     }
+}
+
+/// Opens a device whose node (`/dev/bus/usb/BBB/DDD`) somebody else has opened for reading and writing: a portal, a
+/// service, a parent process. Linux only.
+///
+/// # Errors
+/// [`Error::Argument`] if it is something else; as [`open`] otherwise.
+#[cfg(all(target_os = "linux", not(shuttle)))]
+pub fn open_descriptor(node: std::os::fd::OwnedFd) -> Result<Device, Error> {
+    backend::usbfs::open_descriptor(node)
 }
 
 /// Opens a device as soon as it is there; blocks for at most `timeout`.
@@ -83,6 +107,8 @@ pub fn watch(address: &str) -> Result<Watch, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::watch(address),
+        #[cfg(all(target_os = "linux", not(shuttle)))]
+        "usb" => backend::usbfs::watch(address),
         #[cfg(windows)]
         "winusb" => backend::windows::watch(address),
         _ => Err(no_such_bus(&address)),
@@ -93,6 +119,8 @@ pub fn watch(address: &str) -> Result<Watch, Error> {
 #[must_use]
 pub fn list() -> Vec<DeviceInformation> {
     let buses: &[fn() -> Vec<DeviceInformation>] = &[
+        #[cfg(all(target_os = "linux", not(shuttle)))]
+        backend::usbfs::list,
         #[cfg(windows)]
         backend::windows::list,
         #[cfg(feature = "virtual")]
@@ -113,6 +141,8 @@ pub fn list_at(address: &str) -> Result<Vec<DeviceInformation>, Error> {
     match address.scheme.as_str() {
         #[cfg(feature = "virtual")]
         "virtual" => backend::virtual_bus::list_at(address),
+        #[cfg(all(target_os = "linux", not(shuttle)))]
+        "usb" => backend::usbfs::list_at(address),
         #[cfg(windows)]
         "winusb" => backend::windows::list_at(address),
         _ => Err(no_such_bus(&address)),

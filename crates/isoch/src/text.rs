@@ -9,3 +9,9 @@ pub(crate) fn listed(items: impl Iterator<Item = impl std::fmt::Display>) -> Str
         (Some(last), false) => format!("{} and {last}", items.join(", ")),
     }
 }
+
+/// Up to four hexadecimal digits, and nothing else: a vendor's or a product's number.
+pub(crate) fn hexadecimal(text: &str) -> Option<u16> {
+    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u16::from_str_radix(text, 16).ok() } else { None }
+}

@@ -344,7 +344,19 @@ fn addresses_with_mistakes_say_what_to_write() {
     for (address, expected) in [
         ("", "virtual:speaker"),
         ("speaker", "virtual:speaker"),
-        ("usb:1234:5678", "the buses here are"),
+        ("serial:1234:5678", "the buses here are"),
+        #[cfg(target_os = "linux")]
+        ("usb:1234", "usb:BUS-PORT"),
+        #[cfg(target_os = "linux")]
+        ("usb:ffff:ffff", "plugged in: "),
+        #[cfg(target_os = "linux")]
+        ("usb:ffff:ffff?memory=fast", "`mmap` or `copy`"),
+        #[cfg(target_os = "linux")]
+        ("usb:ffff:ffff?priority=100", "1 to 99"),
+        #[cfg(target_os = "linux")]
+        ("usb:ffff:ffff?witness=me", "`usbmon`"),
+        #[cfg(target_os = "linux")]
+        ("usb:ffff:ffff?speed=fast", "no parameter `speed`"),
         ("virtual:", "names no device"),
         ("virtual:mistakes/", "names no device"),
         ("virtual:mistakes/spekaer", "speaker"),

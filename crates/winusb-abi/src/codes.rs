@@ -104,6 +104,7 @@ pub(crate) fn win32_of_error(error: &Error) -> u32 {
         Error::NoSuchSetting { .. } => win32::NOT_FOUND,
         Error::NoSuchEndpoint { .. } | Error::Timing(_) => win32::INVALID_PARAMETER,
         Error::Busy { .. } => win32::BUSY,
+        Error::Permission { .. } => win32::ACCESS_DENIED,
         Error::NoBandwidth { .. } => win32::NO_SYSTEM_RESOURCES,
         Error::Budget { .. } => win32::NOT_ENOUGH_MEMORY,
         Error::Descriptor(_) => win32::BAD_DEVICE,

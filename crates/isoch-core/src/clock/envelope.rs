@@ -63,6 +63,8 @@ pub(crate) struct Envelope {
     blocks: Vec<Observation>,
     /// In which block the newest is.
     current: u64,
+    /// How many blocks were begun since somebody set this to 0.
+    pub(crate) begun: u32,
     block_length: u64,
     /// Observations since the window was last empty.
     count: u64,
@@ -72,7 +74,7 @@ pub(crate) struct Envelope {
 impl Envelope {
     pub(crate) fn new(side: Side) -> Self {
         let blocks = Vec::with_capacity(BLOCKS + 1);
-        Envelope { side, blocks, current: 0, block_length: SHORTEST_BLOCK, count: 0, newest: 0 }
+        Envelope { side, blocks, current: 0, begun: 0, block_length: SHORTEST_BLOCK, count: 0, newest: 0 }
     }
 
     /// Forgets everything, without giving up its memory.
@@ -85,6 +87,11 @@ impl Envelope {
     /// How many observations there are.
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Whether the window has grown to its full length, or nearly.
+    pub(crate) fn is_long(&self) -> bool {
+        self.block_length == LONGEST_BLOCK
     }
 
     /// The best observation of each block: microframe and time.
@@ -117,6 +124,7 @@ impl Envelope {
             _ => {}
         }
         self.current = block;
+        self.begun = self.begun.saturating_add(1);
         self.blocks.push(observation);
         let oldest_allowed = microframe.saturating_sub(WINDOW);
         self.blocks.retain(|old| old.microframe >= oldest_allowed);
@@ -171,14 +179,15 @@ impl Envelope {
         // Distances from a nominal line through the newest block's observation, so that the numbers are
         // small wherever the origins are; turned over if the bound is from the other side.
         let origin = *self.blocks.last()?;
-        let nominal = Line::new(origin.microframe, origin.at, 0.0);
         let sign = if self.side == Side::Late { 1.0 } else { -1.0 };
         let mut points = [(0.0, 0.0); BLOCKS + 1];
         let mut length = 0;
         for (slot, observation) in points.iter_mut().zip(&self.blocks) {
-            let nanos = i128::from(observation.microframe) - i128::from(origin.microframe);
-            let x = (nanos * i128::from(MICROFRAME_NANOS)) as f64;
-            *slot = (x, sign * nominal.residual(observation.microframe, observation.at) as f64);
+            // None is further from another than the window is long.
+            let distance = observation.microframe.wrapping_sub(origin.microframe) as i64;
+            let x = distance.saturating_mul(MICROFRAME_NANOS);
+            let y = observation.at.offset_from(origin.at).saturating_sub(x);
+            *slot = (x as f64, sign * y as f64);
             length += 1;
         }
         let points = points.get_mut(..length)?;
@@ -186,7 +195,9 @@ impl Envelope {
         // line, least of all after a pause, when it stands alone at the end of a long lever.
         let finished = if length > 2 { length - 1 } else { length };
         let (finished, _) = points.split_at_mut(finished);
-        finished.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if !finished.is_sorted_by(|a, b| a.0 <= b.0) {
+            finished.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
         let (first, last) = (finished.first()?.0, finished.last()?.0);
         let free = middle_edge_slope(finished);
         let slope = free
@@ -199,13 +210,15 @@ impl Envelope {
             *slot = y - slope * x - level;
         }
         let excess = excess.get_mut(..length)?;
-        excess.sort_by(f64::total_cmp);
-        let median = excess.get(length / 2).copied().unwrap_or(0.0);
+        let median = match length {
+            0 => 0.0,
+            _ => *excess.select_nth_unstable_by(length / 2, f64::total_cmp).1,
+        };
         let spread = median * (1.0 + 16.0 / length as f64);
 
         let baseline_nanos = last - first;
         let rate_error =
-            if baseline_nanos > 0.0 { (2e6 * spread / baseline_nanos).min(ppm_error) } else { ppm_error };
+            if baseline_nanos > 0.0 { (4e6 * spread / baseline_nanos).min(ppm_error) } else { ppm_error };
         let at = origin.at.offset((sign * level) as i64);
         Some(Fit {
             line: Line::new(origin.microframe, at, sign * slope * 1e6),
@@ -218,7 +231,7 @@ impl Envelope {
 
 /// Whether `a` bounds the line more tightly than `b`.
 fn better(side: Side, line: &Line, a: Observation, b: Observation) -> bool {
-    let by = line.residual(a.microframe, a.at).saturating_sub(line.residual(b.microframe, b.at));
+    let by = a.at.offset_from(b.at).saturating_sub(line.length_between(b.microframe, a.microframe));
     match side {
         Side::Late => by < 0,
         Side::Early => by > 0,

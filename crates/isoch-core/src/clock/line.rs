@@ -58,6 +58,13 @@ impl Line {
         microframe.clamp(0, i128::from(u64::MAX)) as u64
     }
 
+    /// Nanoseconds from the beginning of one microframe to that of another; negative if that is earlier.
+    pub(crate) fn length_between(&self, from: u64, to: u64) -> i64 {
+        let distance = i128::from(to) - i128::from(from);
+        let nanos = (distance * self.length) >> FRACTION;
+        nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+
     /// How much later than the line `at` is for the beginning of `microframe`, in nanoseconds.
     pub(crate) fn residual(&self, microframe: u64, at: Time) -> i64 {
         at.offset_from(self.time_of(microframe))

@@ -31,13 +31,21 @@ use std::time::Duration;
 /// completion this much too late is suspect.
 const HALF_FRAME: f64 = 500_000.0;
 
-/// How late even the earliest completions may be seen, in nanoseconds: interrupt moderation (xHCI: 40 µs)
-/// and the way through the kernel. No fit can see it; it is part of every stated uncertainty.
-const LATENCY_ALLOWANCE: f64 = 60_000.0;
+/// How late even the earliest completions may be seen: interrupt moderation (xHCI: 40 µs) and the way through
+/// the kernel. No fit can see it; it is part of every stated uncertainty.
+pub const COMPLETION_LATENCY: Duration = Duration::from_micros(60);
+const LATENCY_ALLOWANCE: f64 = COMPLETION_LATENCY.as_nanos() as f64;
 
 /// What is added to the uncertainty of a fit over *n* completions, times *n*, in nanoseconds: a few
 /// completions may by chance all be late by the same.
 const FEW_COMPLETIONS: f64 = 2_000_000.0;
+
+/// Blocks of the envelope (128 ms each) after which a full window is fitted anew. What the rates may do in
+/// between is in the stated uncertainty, which grows from one fit to the next.
+const FIT_AFTER: u32 = 4;
+
+/// Earliness, in nanoseconds, that is worth a new fit at once.
+const WORTH_A_FIT: i64 = 1_000;
 
 /// Completions before the first fit.
 const LOCK_COUNT: u64 = 8;
@@ -214,11 +222,11 @@ impl FrameClock {
         seen_at: Time,
     ) -> Option<Slip> {
         let microframe = track.corrected(end_microframe);
+        let residual = self.estimate.line.residual(microframe, seen_at);
         if self.estimate.source != Source::FreeRun {
             let uncertainty = self.estimate.uncertainty_at(seen_at);
             let early = if self.settled { uncertainty + EARLY_MARGIN } else { f64::INFINITY };
             let late = uncertainty.max(HALF_FRAME);
-            let residual = self.estimate.line.residual(microframe, seen_at);
             match track.judge(end_microframe, residual, early as i64, late as i64, seen_at) {
                 Verdict::Punctual => {}
                 Verdict::SetAside => return None,
@@ -240,8 +248,22 @@ impl FrameClock {
             self.rate = self.known_rate();
         }
         self.completions.observe(microframe, seen_at, &self.estimate.line);
-        self.fit_completions(seen_at);
+        if self.is_fit_due(residual) {
+            self.fit_completions(seen_at);
+        }
         None
+    }
+
+    /// Whether the completion just observed may move the line by as much as matters. Why not fit at each? A fit
+    /// costs as much as the transfer does otherwise; and in a full window one that is not earlier than the line
+    /// tells nothing but, in time, something of the rate.
+    fn is_fit_due(&mut self, residual: i64) -> bool {
+        let steady = self.settled && self.completions.is_long();
+        let due = !steady || residual < -WORTH_A_FIT || self.completions.begun >= FIT_AFTER;
+        if due {
+            self.completions.begun = 0;
+        }
+        due
     }
 
     fn fit_completions(&mut self, seen_at: Time) {

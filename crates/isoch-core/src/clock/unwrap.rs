@@ -64,6 +64,24 @@ pub struct Counter {
     pub unit: CounterUnit,
 }
 
+impl Counter {
+    /// The value nearest to `expected` that this counter shows as `raw`, in its own unit. For whoever knows
+    /// from elsewhere where the counter is; an [`Unwrapper`] finds that out from the time.
+    ///
+    /// `None` if the width is not 1 to 32 bits, `raw` does not fit it, or the value would be negative.
+    #[must_use]
+    pub fn nearest(self, raw: u32, expected: u64) -> Option<u64> {
+        let fits = (1..=32).contains(&self.bits) && i128::from(raw) < 1 << self.bits;
+        fits.then(|| nearest(raw, 1 << self.bits, expected.into()))?.try_into().ok()
+    }
+}
+
+/// The value congruent to `raw` that is nearest to `expected`.
+fn nearest(raw: u32, modulus: i128, expected: i128) -> i128 {
+    let behind = (i128::from(raw) - expected).rem_euclid(modulus);
+    if behind * 2 < modulus { expected + behind } else { expected + behind - modulus }
+}
+
 /// Why a counter value could not be carried on into 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -113,9 +131,7 @@ impl Candidate {
 
     /// The value congruent to `raw` that is nearest to where the counter should be after `elapsed`.
     fn nearest(&self, raw: u32, elapsed: i128) -> i128 {
-        let expected = self.ticks + elapsed / i128::from(self.counter.unit.nanos());
-        let behind = (i128::from(raw) - expected).rem_euclid(self.modulus());
-        if behind * 2 < self.modulus() { expected + behind } else { expected + behind - self.modulus() }
+        nearest(raw, self.modulus(), self.ticks + elapsed / i128::from(self.counter.unit.nanos()))
     }
 
     /// Whether the clocks may have drifted half a wrap apart in `elapsed` nanoseconds.
@@ -332,6 +348,20 @@ mod tests {
         assert_eq!(unwrapper.observe(0, Time::ZERO), Ok(0));
         assert_eq!(unwrapper.observe(2047, Time::ZERO), Err(UnwrapError::BeforeOrigin));
         assert_eq!(unwrapper.observe(1, Time::ZERO), Ok(1));
+    }
+
+    #[test]
+    fn the_nearest_value_is_before_or_behind_the_expected_one() {
+        let counter = Counter { bits: 11, unit: CounterUnit::Frames };
+        assert_eq!(counter.nearest(5, 1 << 40), Some((1 << 40) + 5));
+        assert_eq!(counter.nearest(2047, 1 << 40), Some((1 << 40) - 1));
+        assert_eq!(counter.nearest(1023, 0), Some(1023));
+        assert_eq!(counter.nearest(1024, 0), None);
+        assert_eq!(counter.nearest(2048, 5000), None);
+        assert_eq!(Counter { bits: 0, ..counter }.nearest(0, 0), None);
+        assert_eq!(Counter { bits: 33, ..counter }.nearest(0, 0), None);
+        assert_eq!(Counter { bits: 32, ..counter }.nearest(u32::MAX, 1 << 32), Some((1 << 32) - 1));
+        assert_eq!(counter.nearest(0, u64::MAX), None);
     }
 
     #[test]

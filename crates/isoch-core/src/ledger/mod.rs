@@ -34,6 +34,33 @@ pub struct LedgerConfig {
     pub gaps: bool,
 }
 
+impl LedgerConfig {
+    /// The microframes that a transfer keeps the next one waiting for.
+    fn length(self, intervals: u64) -> u64 {
+        let length = intervals.saturating_mul(self.period);
+        match self.whole_frames() {
+            true => length.div_ceil(MICROFRAMES_PER_FRAME).saturating_mul(MICROFRAMES_PER_FRAME),
+            false => length,
+        }
+    }
+
+    /// Whether transfers begin and end with frames: so on the one system that confirms none.
+    fn whole_frames(self) -> bool {
+        self.frames == FrameSource::Assumed
+    }
+}
+
+/// Whether a transfer follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    /// The bus still had something when it got this.
+    Unbroken,
+    /// Nobody knows.
+    Doubtful,
+    /// The bus had nothing left: a new stream begins.
+    Broken,
+}
+
 /// What a bus tells when a transfer is over.
 #[derive(Clone, Copy, Debug)]
 pub struct BusReport {
@@ -46,7 +73,7 @@ pub struct BusReport {
     /// cancelled: where it was due.
     pub first: Option<u64>,
     /// The microframe of its first interval as far as the clock can tell from its end. Only of transfers
-    /// that ran to their end.
+    /// that ran to their end, and only where it is needed: see [`Ledger::wants_estimate`].
     pub estimate: Option<Estimate>,
     /// Whether its stream is the first one ever on its clock, and so defines what the frames are called.
     pub defines_frames: bool,
@@ -64,30 +91,57 @@ pub struct Estimate {
     /// The microframe before which it cannot have begun, because the bus had not got it; 0 if nobody knows.
     /// A transfer is seen to be over late, by as much as the program is held up: so this bounds the error.
     pub not_before: u64,
+    /// The microframe after which it cannot have begun, because the bus begins so soon after it got it; `u64::MAX` if
+    /// nobody knows.
+    pub not_after: u64,
 }
 
 struct Entry<K, T> {
+    facts: Facts,
+    ticket: K,
+    report: Option<(BusReport, T)>,
+}
+
+/// What is known of a transfer before it is over.
+#[derive(Clone, Copy)]
+struct Facts {
     id: u64,
     start: Start,
     intervals: u64,
     filler: bool,
     /// The bus took it.
     handed_over: bool,
-    /// The bus had nothing left of this endpoint when it got this, so a new stream began.
+    /// The bus had nothing left of this endpoint when it got this, so a new stream began; or may have.
     idle_bus: bool,
+    /// It may have had something left.
+    doubtful: bool,
     /// The microframe that the bus chose for it, where it chose one and will not confirm it.
     placed: Option<u64>,
-    ticket: K,
-    report: Option<(BusReport, T)>,
 }
 
 impl<K, T> Entry<K, T> {
+    /// What it adds to what is ahead: the frames that it takes, or will. What ended without having been at the bus
+    /// takes none.
+    fn weight(&self, config: LedgerConfig) -> Ahead {
+        match self.facts.handed_over || self.report.is_none() {
+            true => self.facts.weight(config),
+            false => Ahead::default(),
+        }
+    }
+}
+
+impl Facts {
     /// The microframe that its owner named, or else the one that the bus asked the system for.
     fn asked(&self) -> Option<u64> {
         match self.start {
             Start::At(frame) => Some(frame.saturating_mul(MICROFRAMES_PER_FRAME)),
             Start::Asap | Start::Continue => self.placed,
         }
+    }
+
+    fn weight(&self, config: LedgerConfig) -> Ahead {
+        let counts = usize::from(self.idle_bus || self.asked().is_some());
+        Ahead { length: config.length(self.intervals), counts }
     }
 
     /// Whether it never had a place on the bus.
@@ -118,6 +172,27 @@ struct Begun<'a> {
     hole: Option<&'a Gap>,
 }
 
+/// What the entries add up to, so that their end is known without a walk through them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    /// Microframes that they take.
+    length: u64,
+    /// How many of them begin a count of their own.
+    counts: usize,
+}
+
+impl Ahead {
+    fn add(&mut self, other: Ahead) {
+        self.length = self.length.wrapping_add(other.length);
+        self.counts += other.counts;
+    }
+
+    fn remove(&mut self, other: Ahead) {
+        self.length = self.length.wrapping_sub(other.length);
+        self.counts -= other.counts;
+    }
+}
+
 /// One endpoint's ledger. `T` is what comes back with a transfer: its block. `K` is what its owner wants to
 /// remember of each.
 pub struct Ledger<K, T> {
@@ -127,6 +202,8 @@ pub struct Ledger<K, T> {
     front: u64,
     /// What the bus has: transfers, and their intervals.
     at_bus: (usize, u64),
+    /// The sum of `entries`.
+    ahead: Ahead,
     /// The microframe from which a continuing stream owes data.
     owed_from: Option<u64>,
     /// The microframe after the last interval that is accounted for, if that is known.
@@ -146,6 +223,7 @@ impl<K, T> Ledger<K, T> {
             entries: VecDeque::new(),
             front: 0,
             at_bus: (0, 0),
+            ahead: Ahead::default(),
             owed_from: None,
             counted_to: None,
             segment: None,
@@ -180,32 +258,26 @@ impl<K, T> Ledger<K, T> {
     /// The microframe after everything that was added, as far as it can be told before it has run.
     #[must_use]
     pub fn expected_end(&self) -> Option<u64> {
+        if self.ahead.counts == 0 {
+            debug_assert_eq!(
+                self.ahead.length,
+                self.entries.iter().fold(0, |sum, entry| entry.weight(self.config).length.wrapping_add(sum))
+            );
+            return self.counted_to.map(|end| end.saturating_add(self.ahead.length));
+        }
         let mut length = 0_u64;
-        // From the newest back to one whose start is known: mostly the newest itself. What ended without having been at
-        // the bus takes no frames.
-        for entry in self.entries.iter().rev().filter(|entry| entry.handed_over || entry.report.is_none()) {
-            length = length.saturating_add(self.length(entry.intervals));
-            match entry.asked() {
+        // From the newest back to one whose start is known: mostly the newest itself.
+        for entry in
+            self.entries.iter().rev().filter(|entry| entry.facts.handed_over || entry.report.is_none())
+        {
+            length = length.saturating_add(self.config.length(entry.facts.intervals));
+            match entry.facts.asked() {
                 Some(start) => return Some(start.saturating_add(length)),
-                None if entry.idle_bus => return None,
+                None if entry.facts.idle_bus => return None,
                 None => {}
             }
         }
         self.counted_to.map(|end| end.saturating_add(length))
-    }
-
-    /// The microframes that a transfer keeps the next one waiting for.
-    fn length(&self, intervals: u64) -> u64 {
-        let length = intervals.saturating_mul(self.config.period);
-        match self.whole_frames() {
-            true => length.div_ceil(MICROFRAMES_PER_FRAME).saturating_mul(MICROFRAMES_PER_FRAME),
-            false => length,
-        }
-    }
-
-    /// Whether transfers begin and end with frames: so on the one system that confirms none.
-    fn whole_frames(&self) -> bool {
-        self.config.frames == FrameSource::Assumed
     }
 
     /// Adds a transfer; its place in the order is fixed now. Returns its sequence number, by which the bus
@@ -222,54 +294,79 @@ impl<K, T> Ledger<K, T> {
 
     fn push(&mut self, id: u64, start: Start, intervals: u64, filler: bool, ticket: K) -> u64 {
         let sequence = self.front + self.entries.len() as u64;
-        self.entries.push_back(Entry {
+        let facts = Facts {
             id,
             start,
             intervals,
             filler,
             handed_over: false,
             idle_bus: false,
+            doubtful: false,
             placed: None,
-            ticket,
-            report: None,
-        });
+        };
+        self.ahead.add(facts.weight(self.config));
+        self.entries.push_back(Entry { facts, ticket, report: None });
         sequence
     }
 
-    /// The bus took it. `ran_dry`: by the clock, the bus had served everything before it already, whether
-    /// or not that has been reported.
-    pub fn handed_over(&mut self, sequence: u64, ran_dry: bool) {
-        let idle_bus = ran_dry || self.at_bus.0 == 0;
-        let Some(entry) = self.entry(sequence) else { return };
-        if entry.handed_over || entry.report.is_some() {
-            return;
+    /// Changes an entry, and with it what is ahead.
+    fn change<R>(&mut self, sequence: u64, change: impl FnOnce(&mut Entry<K, T>) -> R) -> Option<R> {
+        let config = self.config;
+        let entry = self.entry(sequence)?;
+        let before = entry.weight(config);
+        let result = change(entry);
+        let after = entry.weight(config);
+        self.ahead.remove(before);
+        self.ahead.add(after);
+        Some(result)
+    }
+
+    /// The bus took it. `continuity`: whether it had served everything before it already, whether or not that has
+    /// been reported.
+    pub fn handed_over(&mut self, sequence: u64, continuity: Continuity) {
+        let is_empty = self.at_bus.0 == 0;
+        let idle_bus = is_empty || continuity != Continuity::Unbroken;
+        let doubtful = !is_empty && continuity == Continuity::Doubtful;
+        let taken = self.change(sequence, |entry| {
+            if entry.facts.handed_over || entry.report.is_some() {
+                return None;
+            }
+            entry.facts.handed_over = true;
+            entry.facts.idle_bus = idle_bus;
+            entry.facts.doubtful = doubtful;
+            Some(entry.facts.intervals)
+        });
+        if let Some(intervals) = taken.flatten() {
+            self.at_bus.0 += 1;
+            self.at_bus.1 = self.at_bus.1.wrapping_add(intervals);
         }
-        entry.handed_over = true;
-        entry.idle_bus = idle_bus;
-        let intervals = entry.intervals;
-        self.at_bus.0 += 1;
-        self.at_bus.1 = self.at_bus.1.wrapping_add(intervals);
     }
 
     /// The bus itself chose this frame for it and asked the system for it: one that will not confirm it. So
     /// its frames are assumed, as if they had been named, and what it left out is known.
     pub fn placed(&mut self, sequence: u64, frame: u64) {
-        if let Some(entry) = self.entry(sequence) {
-            entry.placed = Some(frame.saturating_mul(MICROFRAMES_PER_FRAME));
-        }
+        let placed = Some(frame.saturating_mul(MICROFRAMES_PER_FRAME));
+        self.change(sequence, |entry| entry.facts.placed = placed);
     }
 
     /// It was found out since that the bus may have had nothing left when it got this one.
     pub fn began_anew(&mut self, sequence: u64) {
-        if let Some(entry) = self.entry(sequence).filter(|entry| entry.handed_over) {
-            entry.idle_bus = true;
-        }
+        self.change(sequence, |Entry { facts, .. }| {
+            facts.doubtful |= facts.handed_over && !facts.idle_bus;
+            facts.idle_bus |= facts.handed_over;
+        });
     }
 
     /// How many streams began. When this changes, what is counted is counted anew.
     #[must_use]
     pub fn streams(&self) -> u64 {
         self.streams
+    }
+
+    /// By how many microframes [`Self::expected_end`] may be wrong.
+    #[must_use]
+    pub fn uncertainty(&self) -> u64 {
+        self.uncertainty
     }
 
     /// Whether the stream's position is as well known as it will be: not so shortly after it began at an
@@ -284,15 +381,16 @@ impl<K, T> Ledger<K, T> {
     /// # Errors
     /// Hands `payload` back if no such transfer is outstanding: a bus that reports twice.
     pub fn reported(&mut self, sequence: u64, report: BusReport, payload: T) -> Result<(), T> {
-        let Some(entry) = self.entry(sequence) else { return Err(payload) };
-        if entry.report.is_some() {
+        let Some(entry) = self.entry(sequence).filter(|entry| entry.report.is_none()) else {
             return Err(payload);
-        }
-        entry.report = Some((report, payload));
-        if entry.handed_over {
-            let intervals = entry.intervals;
+        };
+        if entry.facts.handed_over {
+            entry.report = Some((report, payload));
+            let intervals = entry.facts.intervals;
             self.at_bus.0 -= 1;
             self.at_bus.1 = self.at_bus.1.wrapping_sub(intervals);
+        } else {
+            self.change(sequence, |entry| entry.report = Some((report, payload)));
         }
         Ok(())
     }
@@ -307,7 +405,8 @@ impl<K, T> Ledger<K, T> {
     /// The sequence number of an outstanding transfer by its owner's name for it.
     #[must_use]
     pub fn find(&self, id: u64) -> Option<u64> {
-        let wanted = |entry: &Entry<K, T>| entry.id == id && !entry.filler && entry.report.is_none();
+        let wanted =
+            |entry: &Entry<K, T>| entry.facts.id == id && !entry.facts.filler && entry.report.is_none();
         Some(self.front + self.entries.iter().position(wanted)? as u64)
     }
 
@@ -327,22 +426,62 @@ impl<K, T> Ledger<K, T> {
         self.entries.get_mut(index)
     }
 
-    /// The next transfer in order, if it is over.
-    pub fn pop(&mut self) -> Option<(Report, K, T)> {
-        self.entries.front()?.report.as_ref()?;
-        let mut entry = self.entries.pop_front()?;
-        self.front += 1;
-        let (report, payload) = entry.report.take()?;
-        let written = self.write(&entry, report);
-        Some((written, entry.ticket, payload))
+    /// Of the next transfer in order, if it is over: its intervals, and when the host learnt of that.
+    #[must_use]
+    pub fn next_over(&self) -> Option<(u64, Time, &T)> {
+        let entry = self.entries.front()?;
+        let (report, payload) = entry.report.as_ref()?;
+        Some((entry.facts.intervals, report.seen, payload))
     }
 
-    fn write(&mut self, entry: &Entry<K, T>, mut report: BusReport) -> Report {
-        if self.whole_frames() {
+    /// It was found out since in which microframe the next transfer in order began.
+    pub fn located(&mut self, first: u64) {
+        if let Some((report, _)) = self.entries.front_mut().and_then(|entry| entry.report.as_mut()) {
+            report.first.get_or_insert(first);
+        }
+    }
+
+    /// Whether only an estimate can tell where the next transfer in order was, or may tell it better: then its
+    /// intervals, and when the host learnt of its end. Most transfers just follow another; so nothing is estimated
+    /// before it is asked for.
+    #[must_use]
+    pub fn wants_estimate(&self) -> Option<(u64, Time)> {
+        let entry = self.entries.front()?;
+        let (report, _) = entry.report.as_ref()?;
+        let counted = self.counted_to.is_some() && !entry.facts.idle_bus && self.segment.is_none();
+        let told = report.first.is_some() || report.estimate.is_some();
+        (!counted && !told && report.outcome == Outcome::Completed)
+            .then_some((entry.facts.intervals, report.seen))
+    }
+
+    /// What was wanted. `defines_frames` as in [`BusReport`].
+    pub fn estimated(&mut self, estimate: Estimate, defines_frames: bool) {
+        if let Some((report, _)) = self.entries.front_mut().and_then(|entry| entry.report.as_mut()) {
+            report.estimate = Some(estimate);
+            report.defines_frames = defines_frames;
+        }
+    }
+
+    /// The next transfer in order, if it is over.
+    // Inlined, it makes what calls it in a loop slow: all that it looks at is made ready there each time.
+    #[inline(never)]
+    pub fn pop(&mut self) -> Option<(Report, K, T)> {
+        self.entries.front()?.report.as_ref()?;
+        let Entry { facts, ticket, report } = self.entries.pop_front()?;
+        let (report, payload) = report?;
+        self.front += 1;
+        if facts.handed_over {
+            self.ahead.remove(facts.weight(self.config));
+        }
+        Some((self.write(&facts, report), ticket, payload))
+    }
+
+    fn write(&mut self, entry: &Facts, mut report: BusReport) -> Report {
+        if self.config.whole_frames() {
             report.estimate = report.estimate.map(Estimate::of_whole_frames);
         }
         let place = self.place(entry, &report);
-        let length = self.length(entry.intervals);
+        let length = self.config.length(entry.intervals);
         let hole = self.hole(entry, &report, place);
         // A pause so short that it may have been none is no gap, and not known to be none.
         let continues = entry.start == Start::Continue && self.owed_from.is_some();
@@ -391,7 +530,7 @@ impl<K, T> Ledger<K, T> {
     }
 
     /// Where a transfer was, how that is known, and by how much it may be wrong.
-    fn place(&self, entry: &Entry<K, T>, report: &BusReport) -> Place {
+    fn place(&self, entry: &Facts, report: &BusReport) -> Place {
         let exactly = |first, source| Place { first, source, uncertainty: 0 };
         if report.first.is_some() {
             return exactly(report.first, FrameSource::Reported);
@@ -434,13 +573,18 @@ impl<K, T> Ledger<K, T> {
     }
 
     /// The frames that a continuing stream owed before this transfer.
-    fn hole(&self, entry: &Entry<K, T>, report: &BusReport, place: Place) -> Option<Gap> {
+    fn hole(&self, entry: &Facts, report: &BusReport, place: Place) -> Option<Gap> {
         let continues = entry.start == Start::Continue && entry.handed_over && report.began;
         if !continues || !(self.config.gaps || entry.placed.is_some()) {
             return None;
         }
         let owed = self.owed_from?;
-        let intervals = place.first?.checked_sub(owed)? / self.config.period;
+        let after = place.first?.checked_sub(owed)?;
+        // Where it may have followed, only a hole that is longer than what may be wrong is one.
+        if entry.doubtful && after <= place.uncertainty.saturating_add(self.uncertainty) {
+            return None;
+        }
+        let intervals = after / self.config.period;
         let cause = if entry.idle_bus { GapCause::QueueRanDry } else { GapCause::Late };
         // Its end may be wrong, and so may its beginning: where the stream before it stood.
         let uncertainty = place.uncertainty.saturating_add(self.uncertainty).div_ceil(MICROFRAMES_PER_FRAME);
@@ -448,7 +592,7 @@ impl<K, T> Ledger<K, T> {
     }
 
     /// From where a stream that continues after this transfer owes data.
-    fn owed_after(&self, entry: &Entry<K, T>, report: &BusReport, end: Option<u64>) -> Option<u64> {
+    fn owed_after(&self, entry: &Facts, report: &BusReport, end: Option<u64>) -> Option<u64> {
         if entry.filler {
             return self.owed_from;
         }
@@ -459,12 +603,12 @@ impl<K, T> Ledger<K, T> {
             _ if end.is_none() && entry.start == Start::Continue => self.owed_from,
             // A named frame may have been late because others had it: theirs are not owed again.
             Outcome::Late if matches!(entry.start, Start::At(_)) => end.max(self.owed_from),
-            _ => end.or_else(|| Some(entry.asked()?.saturating_add(self.length(entry.intervals)))),
+            _ => end.or_else(|| Some(entry.asked()?.saturating_add(self.config.length(entry.intervals)))),
         }
     }
 
     /// Follows a segment that began at an estimated position, and revises that position once.
-    fn settle(&mut self, entry: &Entry<K, T>, place: Place, begun: &Begun<'_>) -> Option<Settled> {
+    fn settle(&mut self, entry: &Facts, place: Place, begun: &Begun<'_>) -> Option<Settled> {
         let named = place.source == FrameSource::Assumed && entry.asked().is_some();
         if entry.idle_bus || self.counted_to.is_none() || named {
             self.uncertainty = 0;

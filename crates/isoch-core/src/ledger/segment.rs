@@ -12,6 +12,11 @@ use crate::time::MICROFRAMES_PER_FRAME;
 /// How many transfers of a new segment must have completed before its estimated start is revised.
 const SETTLED_AFTER: u32 = 8;
 
+/// By how many microframes estimates that say the same may differ.
+const AGREEMENT: u64 = 3;
+/// So many that say the same were not late, or all by the same.
+const PUNCTUAL: u32 = 3;
+
 /// A segment of a stream that began at an estimated position, until it has settled.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -23,6 +28,8 @@ pub(super) struct Segment {
     owed: Option<(u64, Gap)>,
     /// The earliest estimate so far.
     best: Estimate,
+    /// Estimates that say the same, but for a part of a frame.
+    agreeing: u32,
     /// Microframes of the segment that are over, and transfers.
     length: u64,
     transfers: u32,
@@ -43,13 +50,19 @@ impl Segment {
     pub(super) fn new(begun: &Begun<'_>, owed: Option<u64>) -> Option<Self> {
         let (first, best) = begun.first.zip(begun.estimate)?;
         let owed = owed.zip(begun.hole.cloned());
-        Some(Segment { id: begun.id, first, owed, best, length: begun.length, transfers: 1 })
+        Some(Segment { id: begun.id, first, owed, best, agreeing: 1, length: begun.length, transfers: 1 })
     }
 
     /// Takes the next transfer. Returns whether that was enough to settle.
     pub(super) fn follow(&mut self, begun: &Begun<'_>) -> bool {
         if let Some(estimate) = begun.estimate {
-            self.best.first = self.best.first.min(estimate.first.saturating_sub(self.length));
+            // The bounds are those of the first.
+            let first = estimate.first.saturating_sub(self.length);
+            if first.saturating_add(AGREEMENT) < self.best.first {
+                self.agreeing = 0;
+            }
+            self.agreeing += u32::from(first <= self.best.first.saturating_add(AGREEMENT));
+            self.best.first = self.best.first.min(first);
             self.best.uncertainty = self.best.uncertainty.min(estimate.uncertainty);
         }
         self.length = self.length.saturating_add(begun.length);
@@ -57,7 +70,11 @@ impl Segment {
         self.transfers >= SETTLED_AFTER
     }
 
-    pub(super) fn settle(self, period: u64) -> Settled {
+    pub(super) fn settle(mut self, period: u64) -> Settled {
+        // Whoever was held up sees several ends at one time, and no two of these say the same.
+        if self.agreeing >= PUNCTUAL {
+            (self.best.not_before, self.best.not_after) = (0, u64::MAX);
+        }
         let best = self.best.rounded(period);
         let Some((owed, was)) = self.owed else {
             let shift = best.first.wrapping_sub(self.first) as i64;
@@ -90,13 +107,22 @@ impl Estimate {
     }
 
     /// Streams begin on a boundary: an estimate surer than half the distance between two is exact, as long
-    /// as nothing says that it was seen late.
+    /// as nothing says that it was seen late. Where it is known how soon the bus begins, that says it better.
     pub(super) fn rounded(self, period: u64) -> Estimate {
         let unit = period.min(MICROFRAMES_PER_FRAME);
-        let first = self.first.saturating_add(unit / 2) / unit * unit;
-        let uncertainty = if self.uncertainty < unit.div_ceil(2) { 0 } else { self.uncertainty };
+        let nearest = |position: u64| position.saturating_add(unit / 2) / unit * unit;
         let earliest = self.not_before.div_ceil(unit).saturating_mul(unit);
+        let latest = self.not_after.min(self.first.saturating_add(self.uncertainty)) / unit * unit;
+        if self.not_before > 0 && self.not_after < u64::MAX && earliest <= latest {
+            let first = nearest(self.not_before.midpoint(self.not_after)).clamp(earliest, latest);
+            let uncertainty = (first - earliest).max(latest - first);
+            return Estimate { first, uncertainty, ..self };
+        }
+        // An end is seen late, never early: a boundary a little ahead is as good, the one behind is much better.
+        let ahead = self.uncertainty.min(unit / 4);
+        let first = self.first.saturating_add(ahead) / unit * unit;
+        let uncertainty = if self.uncertainty < unit.div_ceil(2) { 0 } else { self.uncertainty };
         let late_by = if self.not_before == 0 { 0 } else { first.saturating_sub(earliest) };
-        Estimate { first, uncertainty: uncertainty.max(late_by), not_before: self.not_before }
+        Estimate { first, uncertainty: uncertainty.max(late_by), ..self }
     }
 }

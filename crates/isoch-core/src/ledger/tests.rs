@@ -16,7 +16,7 @@ pub(super) fn silent(period: u64) -> Ledger<(), u64> {
 
 pub(super) fn at_bus(ledger: &mut Ledger<(), u64>, id: u64, start: Start, intervals: u64) -> u64 {
     let sequence = ledger.add(id, start, intervals, ());
-    ledger.handed_over(sequence, false);
+    ledger.handed_over(sequence, Continuity::Unbroken);
     sequence
 }
 
@@ -26,7 +26,7 @@ pub(super) fn report(outcome: Outcome, first: Option<u64>) -> BusReport {
 
 pub(super) fn estimated(first: u64, uncertainty: u64) -> BusReport {
     BusReport {
-        estimate: Some(Estimate { first, uncertainty, not_before: 0 }),
+        estimate: Some(Estimate { first, uncertainty, not_before: 0, not_after: u64::MAX }),
         ..report(Outcome::Completed, None)
     }
 }
@@ -193,7 +193,7 @@ fn filler_serves_nothing_that_is_owed() {
     let mut ledger = reporting(8);
     run(&mut ledger, Start::At(10), 2, ran(80));
     let filler = ledger.add_filler(4, ());
-    ledger.handed_over(filler, false);
+    ledger.handed_over(filler, Continuity::Unbroken);
     assert_eq!(ledger.find(0), None, "nobody asked for it by name");
     finish(&mut ledger, filler, ran(96));
     let hole = run(&mut ledger, Start::Continue, 2, ran(128)).hole;
@@ -307,7 +307,7 @@ fn a_queue_known_dry_before_its_last_transfer_was_reaped_is_a_new_stream() {
     let unreaped = at_bus(&mut ledger, 1, Start::Continue, 2);
     finish(&mut ledger, first, BusReport { defines_frames: true, ..estimated(80, 2) });
     let next = ledger.add(2, Start::Continue, 2, ());
-    ledger.handed_over(next, true);
+    ledger.handed_over(next, Continuity::Broken);
     assert_eq!(ledger.expected_end(), None, "it begins wherever the bus begins");
     finish(&mut ledger, unreaped, estimated(700, 5));
     let told = finish(&mut ledger, next, estimated(400, 3));
@@ -367,7 +367,7 @@ fn a_hole_that_was_right_at_once_is_not_revised() {
 fn a_hole_that_never_was_is_revised_to_nothing() {
     let told = resumed(10, &[20, 17, 1, 9, 9, 9, 9, 9, 9]);
     let revision = told[7].revision.clone().expect("it was believed to be three frames");
-    assert_eq!((revision.was.frames, revision.is.frames, revision.is.intervals), (10..13, 10..10, 0));
+    assert_eq!((revision.was.frames, revision.is.frames, revision.is.intervals), (10..12, 10..10, 0));
 }
 
 #[test]

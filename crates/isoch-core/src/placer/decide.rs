@@ -38,11 +38,7 @@ impl Placer {
         };
         self.deadline = None;
         match decision {
-            Decision::Submit { .. } => {
-                self.tail = Tail::User;
-                self.allowance = 0;
-                self.start();
-            }
+            Decision::Submit { .. } => self.submitted(),
             Decision::Filler { intervals } => {
                 self.tail = Tail::Filler;
                 self.allowance = self.allowance.saturating_sub(intervals);
@@ -54,8 +50,30 @@ impl Placer {
         decision
     }
 
+    /// Whether `head` simply follows what is queued, far from any limit: then it counts as submitted, as after
+    /// [`Decision::Submit`], and nothing has to be decided. No clock is needed to see it; and most transfers of a
+    /// stream are like that.
+    pub fn follows(&mut self, queue: Queue, head: Pending) -> bool {
+        let asks_for_no_frame = !matches!(head.start, Start::At(_));
+        let follows = asks_for_no_frame
+            && queue.transfers > 0
+            // It ends no later than if none of it had begun.
+            && queue.intervals.saturating_add(head.intervals) <= self.most;
+        if follows {
+            self.deadline = None;
+            self.submitted();
+        }
+        follows
+    }
+
+    fn submitted(&mut self) {
+        self.tail = Tail::User;
+        self.allowance = 0;
+        self.start();
+    }
+
     fn place<V: FrameView>(&mut self, step: &Step<'_, V>, head: Pending) -> Decision {
-        let most = self.most_intervals();
+        let most = self.most;
         if head.intervals > most {
             return Decision::Refuse(Reason::TooLong { most });
         }
@@ -297,7 +315,7 @@ impl Placer {
 
     /// The intervals of one piece of filler.
     fn piece(&self) -> u64 {
-        self.config.filler_intervals.min(self.most_intervals()).max(1)
+        self.config.filler_intervals.min(self.most).max(1)
     }
 
     /// How many microframes so many intervals take.
@@ -306,7 +324,7 @@ impl Placer {
     }
 
     /// The longest transfer that can be submitted within the horizon and still in time.
-    fn most_intervals(&self) -> u64 {
+    pub(super) fn most_intervals(&self) -> u64 {
         let Some(horizon) = self.config.horizon else { return u64::MAX };
         let lead = match self.config.start {
             StartSupport::Exact => in_microframes(self.lead().lead),
@@ -326,9 +344,8 @@ impl Placer {
         match step.queue.end {
             Some(end) => self.horizon_hold(step, end.saturating_add(self.length(intervals))),
             // It ends no later than if none of it had begun.
-            None => (step.queue.transfers > 0
-                && step.queue.intervals.saturating_add(intervals) > self.most_intervals())
-            .then_some(Decision::Wait),
+            None => (step.queue.transfers > 0 && step.queue.intervals.saturating_add(intervals) > self.most)
+                .then_some(Decision::Wait),
         }
     }
 

@@ -260,6 +260,8 @@ pub struct Placer {
     /// pre-roll on a bus whose first completion never tells.
     allowance: u64,
     deadline: Option<Time>,
+    /// The most intervals that may be queued without a look at the clock.
+    most: u64,
 }
 
 impl Placer {
@@ -275,7 +277,10 @@ impl Placer {
             config.initial_lead_uncertainty.min(lead::LONGEST),
             microframes(config.start_granule),
         );
-        Placer { config, lead, carrying: false, tail: Tail::User, allowance: 0, deadline: None }
+        let mut placer =
+            Placer { config, lead, carrying: false, tail: Tail::User, allowance: 0, deadline: None, most: 0 };
+        placer.most = placer.most_intervals();
+        placer
     }
 
     /// What it was made with.
@@ -300,6 +305,12 @@ impl Placer {
         self.carrying = false;
     }
 
+    /// Whether filler is to be sent by itself, so that there is something to decide without a transfer.
+    #[must_use]
+    pub fn is_carrying(&self) -> bool {
+        self.carrying
+    }
+
     /// The time that the last decision asked to be woken at, if it was to hold.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -316,6 +327,7 @@ impl Placer {
     /// first microframe began, by the clock.
     pub fn observe_cold_start(&mut self, submitted_at: Time, first_microframe_time: Time) {
         self.lead.observe(submitted_at, first_microframe_time);
+        self.most = self.most_intervals();
     }
 }
 

@@ -95,4 +95,14 @@ impl Setup {
             _ => Recipient::Other,
         }
     }
+
+    /// Whether it is CLEAR_FEATURE(ENDPOINT_HALT) (USB 2.0 §9.4.1). Systems have a call of their own for it, which
+    /// also clears the host's side.
+    #[must_use]
+    pub fn is_clear_halt(self) -> bool {
+        self.kind() == RequestKind::Standard
+            && self.recipient() == Recipient::Endpoint
+            && self.request == 1
+            && self.value == 0
+    }
 }

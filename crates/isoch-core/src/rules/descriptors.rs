@@ -14,6 +14,7 @@ mod configuration;
 mod device;
 mod endpoint;
 mod error;
+mod function;
 mod parse;
 mod string;
 mod walk;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isoch_core::{GapReport, Outcome, Packet, PacketStatus, Report, Time};
+use isoch_core::{Outcome, Packet, PacketStatus, Report, Time};
 
 /// Counts of one endpoint since it was opened. All are measured; nothing is derived from what was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +47,14 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn count(&mut self, report: &Report, packets: &[Packet], handed_over_in: Option<u64>) {
+    #[inline(never)]
+    pub(super) fn count(
+        &mut self,
+        report: &Report,
+        packets: &[Packet],
+        carried: Option<u64>,
+        handed_over_in: Option<u64>,
+    ) {
         self.completed += 1;
         match report.outcome {
             Outcome::Cancelled | Outcome::DeviceGone => self.cancelled += 1,
@@ -58,6 +65,31 @@ impl Statistics {
         self.late_submits += u64::from(report.hole.is_some());
         self.misplaced += u64::from(report.misplaced().is_some_and(|by| by != 0));
         let mut lost = report.hole.is_some();
+        match carried {
+            // Nothing to be learnt from each.
+            Some(bytes) => {
+                self.bytes += bytes;
+                self.packets_done += packets.len() as u64;
+            }
+            None => lost |= self.count_packets(packets),
+        }
+        if lost {
+            for gap in report.gaps(packets) {
+                self.gaps += 1;
+                self.intervals_lost += gap.intervals;
+            }
+        } else {
+            self.unknowable += u64::from(!report.gaps_known);
+        }
+        if let Some((frames, handed_over_in)) = report.frames().zip(handed_over_in) {
+            let lead = frames.start.saturating_sub(handed_over_in);
+            self.smallest_lead = Some(self.smallest_lead.map_or(lead, |least| least.min(lead)));
+        }
+    }
+
+    /// Returns whether any was lost.
+    fn count_packets(&mut self, packets: &[Packet]) -> bool {
+        let mut lost = false;
         for packet in packets {
             self.bytes += u64::from(packet.actual);
             match packet.status {
@@ -70,18 +102,7 @@ impl Statistics {
             }
             lost |= packet.status.is_lost();
         }
-        if lost {
-            for gap in report.gaps(packets) {
-                self.gaps += 1;
-                self.intervals_lost += gap.intervals;
-            }
-        } else if report.gap(&[]) == GapReport::Unknowable {
-            self.unknowable += 1;
-        }
-        if let Some((frames, handed_over_in)) = report.frames().zip(handed_over_in) {
-            let lead = frames.start.saturating_sub(handed_over_in);
-            self.smallest_lead = Some(self.smallest_lead.map_or(lead, |least| least.min(lead)));
-        }
+        lost
     }
 
     /// Whether everything that is over, and that nobody cancelled, is known to have gone where it should,

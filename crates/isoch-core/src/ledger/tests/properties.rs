@@ -50,7 +50,12 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
             outcome,
             began,
             first,
-            estimate: estimate.map(|(first, uncertainty)| Estimate { first, uncertainty, not_before: 0 }),
+            estimate: estimate.map(|(first, uncertainty)| Estimate {
+                first,
+                uncertainty,
+                not_before: 0,
+                not_after: u64::MAX,
+            }),
             defines_frames,
             seen: Time::MAX,
         });
@@ -98,8 +103,8 @@ proptest! {
                 false => ledger.add(id, transfer.start, transfer.intervals, ()),
             };
             if transfer.handed_over {
-                ledger.handed_over(sequence, transfer.ran_dry);
-                ledger.handed_over(sequence, !transfer.ran_dry);
+                ledger.handed_over(sequence, continuity(transfer.ran_dry));
+                ledger.handed_over(sequence, continuity(!transfer.ran_dry));
             }
             order.push((*rank, sequence, transfer.report));
         }
@@ -198,4 +203,8 @@ proptest! {
             prop_assert_eq!(later.first, Some((10 + hole + 4 * index as u64) * 8));
         }
     }
+}
+
+fn continuity(ran_dry: bool) -> Continuity {
+    if ran_dry { Continuity::Broken } else { Continuity::Unbroken }
 }

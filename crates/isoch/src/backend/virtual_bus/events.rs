@@ -1,11 +1,11 @@
 //! Where a virtual bus's events go: whom they are for is found out under the lock, and told without it.
 
-use isoch_core::Time;
 use isoch_virtual::controller::{DataError, Event, PortId};
 
 use super::device;
 use super::shared::State;
-use crate::bus::{DataReport, IsochDone, IsochReports};
+use crate::backend::telling::Telling;
+use crate::bus::IsochDone;
 use crate::sync::Arc;
 use crate::wait::Mailbox;
 use crate::{Error, HotplugEvent};
@@ -13,18 +13,12 @@ use crate::{Error, HotplugEvent};
 #[derive(Default)]
 pub(super) struct Lists {
     pub(super) events: Vec<Event>,
-    due: Vec<Due>,
-    batch: Vec<IsochDone>,
+    telling: Telling,
+    hotplug: Hotplug,
 }
 
-/// An event with the one it is for.
-pub(super) enum Due {
-    Isoch(Arc<dyn IsochReports>, IsochDone),
-    Data(Arc<dyn DataReport>, Vec<u8>, Result<usize, Error>),
-    Deadline(Arc<dyn IsochReports>, Time),
-    Gone(Arc<dyn IsochReports>),
-    Hotplug(Vec<Arc<Mailbox<HotplugEvent>>>, HotplugEvent),
-}
+/// Devices that came or went, and who watches.
+type Hotplug = Vec<(Vec<Arc<Mailbox<HotplugEvent>>>, HotplugEvent)>;
 
 impl State {
     /// Finds out whom the events are for.
@@ -43,16 +37,17 @@ impl State {
             match event {
                 Event::Isoch(done) => {
                     let seen = self.controller.sof().time_of(done.seen);
-                    if let Some(reports) = self.route_of(done.pipe).and_then(|route| route.reports.upgrade())
-                    {
+                    if let Some(reports) = self.route_of(done.pipe).map(|route| route.reports.clone()) {
                         let done = IsochDone {
                             id: done.token,
                             block: done.block,
                             outcome: done.outcome,
                             first: done.first,
+                            number: None,
+                            carried: None,
                             seen,
                         };
-                        lists.due.push(Due::Isoch(reports, done));
+                        lists.telling.isoch(&reports, done);
                     }
                 }
                 Event::Data(done) => {
@@ -69,19 +64,17 @@ impl State {
                             Err(DataError::Cancelled) if route.timed_out => Err(Error::TimedOut),
                             Err(error) => Err(device::data_error(error)),
                         };
-                        lists.due.push(Due::Data(route.done, data, result));
+                        lists.telling.data(route.done, data, result);
                     }
                 }
-                Event::Plugged(port) => self.plugged(port, &mut lists.due),
-                Event::Unplugged(port) => self.unplugged(port, &mut lists.due),
+                Event::Plugged(port) => self.plugged(port, &mut lists.hotplug),
+                Event::Unplugged(port) => self.unplugged(port, &mut lists.telling, &mut lists.hotplug),
             }
         }
         for route in &mut self.routes {
             if route.deadline.is_some_and(|deadline| deadline <= now) {
                 route.deadline = None;
-                if let Some(reports) = route.reports.upgrade() {
-                    lists.due.push(Due::Deadline(reports, now));
-                }
+                lists.telling.deadline(&route.reports, now);
             }
         }
     }
@@ -90,7 +83,7 @@ impl State {
         address_of(self.name.as_deref(), device)
     }
 
-    fn plugged(&mut self, port: PortId, due: &mut Vec<Due>) {
+    fn plugged(&mut self, port: PortId, hotplug: &mut Hotplug) {
         let mut ports = self.controller.ports();
         let Some((_, name, descriptors)) = ports.find(|(id, ..)| *id == port) else { return };
         let information = device::information(address_of(self.name.as_deref(), name), descriptors);
@@ -100,16 +93,16 @@ impl State {
             self.names.push((name, port));
         }
         if let Ok(information) = information {
-            due.push(Due::Hotplug(self.watching(), HotplugEvent::Arrived(information)));
+            hotplug.push((self.watching(), HotplugEvent::Arrived(information)));
         }
     }
 
-    fn unplugged(&mut self, port: PortId, due: &mut Vec<Due>) {
+    fn unplugged(&mut self, port: PortId, telling: &mut Telling, hotplug: &mut Hotplug) {
         let of_port = self.routes.iter().filter(|route| route.port == port);
-        due.extend(of_port.filter_map(|route| route.reports.upgrade()).map(Due::Gone));
+        of_port.for_each(|route| telling.gone(&route.reports));
         let name = self.names.iter().rev().find(|(_, known)| *known == port).map(|(name, _)| name);
         let address = self.address_of(name.map_or("?", String::as_str));
-        due.push(Due::Hotplug(self.watching(), HotplugEvent::Left { address }));
+        hotplug.push((self.watching(), HotplugEvent::Left { address }));
     }
 
     fn watching(&mut self) -> Vec<Arc<Mailbox<HotplugEvent>>> {
@@ -126,30 +119,11 @@ fn address_of(bus: Option<&str>, device: &str) -> String {
 }
 
 impl Lists {
-    /// Tells everything, transfers of one endpoint in one go where they stand together.
+    /// Tells everything.
     pub(super) fn tell(&mut self) {
-        let mut due = self.due.drain(..).peekable();
-        while let Some(next) = due.next() {
-            match next {
-                Due::Isoch(reports, done) => {
-                    self.batch.push(done);
-                    while let Some(Due::Isoch(..)) = due
-                        .peek()
-                        .filter(|next| matches!(next, Due::Isoch(other, _) if Arc::ptr_eq(other, &reports)))
-                    {
-                        if let Some(Due::Isoch(_, done)) = due.next() {
-                            self.batch.push(done);
-                        }
-                    }
-                    reports.completed(&mut self.batch);
-                }
-                Due::Data(done, data, result) => done.done(data, result),
-                Due::Deadline(reports, now) => reports.deadline(now),
-                Due::Gone(reports) => reports.gone(),
-                Due::Hotplug(watchers, event) => {
-                    watchers.iter().for_each(|watcher| watcher.push(event.clone()));
-                }
-            }
+        self.telling.tell();
+        for (watchers, event) in self.hotplug.drain(..) {
+            watchers.iter().for_each(|watcher| watcher.push(event.clone()));
         }
     }
 }

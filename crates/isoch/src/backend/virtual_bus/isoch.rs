@@ -21,7 +21,7 @@ impl IsochPort for VirtualPort {
         match state.controller.submit(self.pipe, id, block, start) {
             Ok(()) => {
                 self.shared.nudge(&state);
-                Ok(HandedOver { now: Some(now), placed: None })
+                Ok(HandedOver { now: Some(now), ..HandedOver::default() })
             }
             Err((block, error)) => Err((block, refusal(error))),
         }
@@ -37,7 +37,7 @@ impl IsochPort for VirtualPort {
         self.shared.change(|controller, events| controller.abort(self.pipe, events));
     }
 
-    fn wake_at(&self, deadline: Time) {
+    fn wake_at(&self, deadline: Time, _sharp: bool) {
         self.shared.wake_at(self.pipe, deadline);
     }
 }

@@ -82,7 +82,7 @@ impl Shared {
             };
             Shared {
                 mode,
-                host: Host { origin: Instant::now(), emulated },
+                host: Host::new(Instant::now(), emulated),
                 state: Mutex::new(State {
                     controller,
                     name: None,

@@ -1,7 +1,7 @@
 //! Control, bulk and interrupt transfers through WinUSB.
 #![allow(unsafe_code)]
 
-use isoch_core::rules::{Recipient, RequestKind, Setup};
+use isoch_core::rules::{Recipient, Setup};
 
 use super::library::SetupPacket;
 use super::shared::{DataFlight, Interface, Shared};
@@ -16,7 +16,7 @@ const MOST_CONTROL_BYTES: usize = 4096;
 /// Starts a transfer. Its end is told to `done`, exactly once.
 pub(super) fn submit(shared: &Arc<Shared>, request: DataRequest, done: Arc<dyn DataReport>) {
     if let DataTarget::Control(setup) = request.target
-        && is_clear_halt(setup)
+        && setup.is_clear_halt()
     {
         let cleared = reset_pipe(shared, setup.index as u8);
         return done.done(Vec::new(), cleared.map(|()| 0));
@@ -132,15 +132,6 @@ fn for_request(shared: &Shared, state: &super::shared::State, setup: Setup) -> I
         Recipient::Device | Recipient::Other => None,
     };
     found.unwrap_or_else(|| shared.first())
-}
-
-/// CLEAR_FEATURE(ENDPOINT_HALT), USB 2.0 §9.4.1: the system has its own call for it, which also clears the
-/// host's side.
-fn is_clear_halt(setup: Setup) -> bool {
-    setup.kind() == RequestKind::Standard
-        && setup.recipient() == Recipient::Endpoint
-        && setup.request == 1
-        && setup.value == 0
 }
 
 fn reset_pipe(shared: &Shared, endpoint: u8) -> Result<(), Error> {

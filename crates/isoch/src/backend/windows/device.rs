@@ -182,6 +182,7 @@ impl BusDevice for WindowsDevice {
             direction: rules.direction(),
             interface,
             reports,
+            kept: None,
             flights: Default::default(),
             buffers: Default::default(),
             end: None,
@@ -194,7 +195,7 @@ impl BusDevice for WindowsDevice {
         Ok(Box::new(WindowsPort { session: Arc::clone(&self.session), pipe: id, rules }))
     }
 
-    fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>, Error> {
+    fn allocate(&self, bytes: usize, _packets: usize) -> Result<Box<dyn Memory>, Error> {
         Ok(Box::new(RegisteredMemory::new(bytes, Arc::downgrade(self.shared()))))
     }
 

@@ -17,8 +17,9 @@ use super::operation::Operation;
 use super::shared::{Buffer, DataFlight, End, Flight, Pipe, Shared, State};
 use super::system::{self, MOST_EVENTS};
 use super::{codes, frames};
-use crate::bus::{DataReport, IsochDone, IsochReports};
-use crate::sync::{Arc, Weak};
+use crate::backend::telling::Telling;
+use crate::bus::IsochDone;
+use crate::sync::Arc;
 use crate::{Direction, Error};
 
 /// How often to look, if there are more events than can be waited for.
@@ -27,20 +28,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// What is to be told, or done, without the lock.
 #[derive(Default)]
 struct Lists {
-    due: Vec<Due>,
-    batch: Vec<IsochDone>,
+    telling: Telling,
     /// Pipes that nobody uses any more, and what was registered for them.
     finished_pipes: Vec<(u64, Vec<Buffer>)>,
     /// Interfaces to put back to setting 0.
     released: Vec<u8>,
     events: Vec<HANDLE>,
-}
-
-enum Due {
-    Isoch(Weak<dyn IsochReports>, IsochDone),
-    Data(Arc<dyn DataReport>, Vec<u8>, Result<usize, Error>),
-    Deadline(Weak<dyn IsochReports>, Time),
-    Gone(Weak<dyn IsochReports>),
 }
 
 /// What the thread does until nobody uses the device.
@@ -97,7 +90,7 @@ impl Shared {
             if let Some(deadline) = pipe.deadline {
                 if deadline <= now {
                     pipe.deadline = None;
-                    lists.due.push(Due::Deadline(pipe.reports.clone(), now));
+                    lists.telling.deadline(&pipe.reports, now);
                 } else {
                     next = next.min(deadline);
                 }
@@ -111,7 +104,7 @@ impl Shared {
                 lists.finished_pipes.push((pipe.id, buffers));
             } else if gone && !pipe.told_gone {
                 pipe.told_gone = true;
-                lists.due.push(Due::Gone(pipe.reports.clone()));
+                lists.telling.gone(&pipe.reports);
             }
         }
         let busy = |interface: &u8| {
@@ -145,7 +138,7 @@ impl Shared {
                     if done.outcome == Outcome::BadStartFrame && pipe.flights.is_empty() {
                         pipe.end = None;
                     }
-                    lists.due.push(Due::Isoch(pipe.reports.clone(), done));
+                    lists.telling.isoch(&pipe.reports, done);
                 }
                 // Those behind it have not ended either, unless something was cancelled.
                 None if pipe.withdrawn => index += 1,
@@ -176,7 +169,7 @@ impl Shared {
                 Error::Cancelled if flight.timed_out => Err(Error::TimedOut),
                 error => Err(error),
             };
-            lists.due.push(Due::Data(flight.done, flight.data, result));
+            lists.telling.data(flight.done, flight.data, result);
         }
     }
 
@@ -217,7 +210,7 @@ fn finish(
     }
     spare.extend(flight.operation);
     // The frame was asked for and is not confirmed: `first` is for what the system told.
-    IsochDone { id: flight.id, block: flight.block, outcome, first: None, seen }
+    IsochDone { id: flight.id, block: flight.block, outcome, first: None, number: None, carried: None, seen }
 }
 
 impl State {
@@ -228,7 +221,7 @@ impl State {
 
 impl Lists {
     fn is_empty(&self) -> bool {
-        self.due.is_empty() && self.finished_pipes.is_empty() && self.released.is_empty()
+        self.telling.is_empty() && self.finished_pipes.is_empty() && self.released.is_empty()
     }
 
     /// The events to wait for. They live until they are collected, which only this thread does. Returns whether
@@ -253,46 +246,14 @@ impl Lists {
         complete
     }
 
-    /// Tells everything, transfers of one endpoint in one go.
+    /// Tells and does everything.
     fn tell(&mut self, shared: &Shared) {
-        // Put back below, with its room.
-        let mut list = std::mem::take(&mut self.due);
-        let mut due = list.drain(..).peekable();
-        while let Some(next) = due.next() {
-            match next {
-                Due::Isoch(reports, done) => {
-                    self.batch.push(done);
-                    while let Some(Due::Isoch(..)) = due
-                        .peek()
-                        .filter(|next| matches!(next, Due::Isoch(other, _) if Weak::ptr_eq(other, &reports)))
-                    {
-                        if let Some(Due::Isoch(_, done)) = due.next() {
-                            self.batch.push(done);
-                        }
-                    }
-                    match reports.upgrade() {
-                        Some(reports) => reports.completed(&mut self.batch),
-                        None => self.batch.clear(),
-                    }
-                }
-                Due::Data(done, data, result) => done.done(data, result),
-                Due::Deadline(reports, now) => {
-                    if let Some(reports) = reports.upgrade() {
-                        reports.deadline(now);
-                    }
-                }
-                Due::Gone(reports) => {
-                    if let Some(reports) = reports.upgrade() {
-                        reports.gone();
-                    }
-                }
-            }
-        }
-        drop(due);
-        self.due = list;
+        self.telling.tell();
         for (pipe, buffers) in self.finished_pipes.drain(..) {
             shared.unregister(buffers);
-            shared.lock().pipes.retain(|known| known.id != pipe);
+            // What is dropped with it is, without the lock.
+            let finished: Vec<_> = shared.lock().pipes.extract_if(.., |known| known.id == pipe).collect();
+            drop(finished);
         }
         for interface in self.released.drain(..) {
             // A device that is gone, or has no setting 0, is left alone.

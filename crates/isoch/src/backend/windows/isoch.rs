@@ -40,6 +40,7 @@ impl IsochPort for WindowsPort {
             Ok(now) => now,
             Err(code) => return Err((block, codes::refusal(code))),
         };
+        block.forget_results();
         let mut state = shared.lock();
         let gone = state.gone;
         let Some(pipe) = state.pipe(self.pipe).filter(|pipe| !gone && !pipe.stale) else {
@@ -55,7 +56,7 @@ impl IsochPort for WindowsPort {
                 let flight = Flight { id, block, operation: None, first, frames, submitted_in: now };
                 pipe.flights.push_back(flight);
                 shared.nudge.set();
-                return Ok(HandedOver { now: Some(now), placed: None });
+                return Ok(HandedOver { now: Some(now), ..HandedOver::default() });
             }
         };
         let buffer = match registered(shared, pipe, &mut block) {
@@ -114,7 +115,7 @@ impl IsochPort for WindowsPort {
         if look {
             shared.nudge.set();
         }
-        Ok(HandedOver { now: Some(now), placed })
+        Ok(HandedOver { now: Some(now), placed, ..HandedOver::default() })
     }
 
     fn cancel(&self, id: u64) {
@@ -144,7 +145,7 @@ impl IsochPort for WindowsPort {
         shared.nudge.set();
     }
 
-    fn wake_at(&self, deadline: Time) {
+    fn wake_at(&self, deadline: Time, _sharp: bool) {
         let shared = self.shared();
         let mut state = shared.lock();
         if let Some(pipe) = state.pipe(self.pipe) {
@@ -163,6 +164,7 @@ impl Drop for WindowsPort {
             let mut state = shared.lock();
             let Some(pipe) = state.pipe(self.pipe) else { return };
             pipe.closed = true;
+            pipe.kept = pipe.reports.upgrade().filter(|_| !pipe.flights.is_empty());
             pipe.deadline = None;
             pipe.withdrawn = true;
             (!pipe.flights.is_empty()).then_some((pipe.interface, pipe.endpoint))

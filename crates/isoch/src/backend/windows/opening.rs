@@ -140,7 +140,7 @@ impl Opened {
         let nudge = Event::automatic()?;
         // The origin lies before everything that is measured.
         let now = Instant::now();
-        let host = Host { origin: now.checked_sub(Duration::from_secs(1)).unwrap_or(now), emulated: None };
+        let host = Host::new(now.checked_sub(Duration::from_secs(1)).unwrap_or(now), None);
         let (_, file) = self.into_parts();
         Ok(Arc::new_cyclic(|weak: &Weak<Shared>| Shared {
             library,

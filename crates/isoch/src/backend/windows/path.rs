@@ -1,5 +1,7 @@
 //! `winusb:` addresses, and the names that Windows gives USB devices.
 
+use crate::text::hexadecimal;
+
 /// Whom an address means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -27,12 +29,6 @@ pub(super) fn parse(text: &str) -> Result<Wanted, String> {
         Some("") => Err(format!("its serial number is empty: {FORMS}")),
         serial => Ok(Wanted::Product { vendor, product, serial: serial.map(str::to_owned) }),
     }
-}
-
-/// Up to four hexadecimal digits, and nothing else.
-fn hexadecimal(text: &str) -> Option<u16> {
-    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if digits { u16::from_str_radix(text, 16).ok() } else { None }
 }
 
 impl Wanted {

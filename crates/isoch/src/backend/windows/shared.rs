@@ -93,6 +93,8 @@ pub(super) struct Pipe {
     pub(super) direction: Direction,
     pub(super) interface: Interface,
     pub(super) reports: Weak<dyn IsochReports>,
+    /// The same, once nobody else uses it: until everything has been told.
+    pub(super) kept: Option<Arc<dyn IsochReports>>,
     pub(super) flights: VecDeque<Flight>,
     /// What was registered, by its address.
     pub(super) buffers: HashMap<usize, Buffer>,

@@ -20,15 +20,14 @@ use isoch_core::ledger::{Ledger, LedgerConfig};
 use isoch_core::placer::{Placer, PlacerConfig};
 use isoch_core::rules::layout::{self, LayoutError};
 use isoch_core::{
-    Block as CoreBlock, Capabilities, Lengths, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Start,
-    StartSupport, Time,
+    Block as CoreBlock, Capabilities, Lengths, MICROFRAMES_PER_FRAME, Outcome, Start, StartSupport, Time,
 };
 
 pub(crate) use placing::anchored;
 
 use super::{Histogram, Rejected, Statistics};
 use crate::block::{Block, Blocks, Layout, Pool};
-use crate::bus::{BusDevice, IsochPort, IsochReports};
+use crate::bus::{BusDevice, IsochPort, IsochReports, Number};
 use crate::clock::FrameClock;
 use crate::completion::{CompletionSink, CompletionTiming, TransferId};
 use crate::sync::{Arc, Mutex, lock};
@@ -58,7 +57,7 @@ impl Item for Drained {}
 struct State {
     port: Option<Arc<dyn IsochPort>>,
     /// What the bus has, or had.
-    ledger: Ledger<Ticket, CoreBlock>,
+    ledger: Ledger<Ticket, Over>,
     placer: Placer,
     /// How the stream's count compares with the clock.
     track: StreamTrack,
@@ -71,6 +70,14 @@ struct State {
     period: u64,
     /// How many streams the ledger had counted when `track` began.
     tracked: u64,
+    /// The bus finds out itself what follows and what begins anew.
+    bus_tells: bool,
+    /// Where it does not: before this, it has not served all it has.
+    supplied_until: Time,
+    /// The stream that runs was begun on an idle bus: its lead is learnt once it is known where it began.
+    cold_start: Option<ColdStart>,
+    /// Streams may slide without a word; where they cannot, ends that seem to say so were only late.
+    may_slide: bool,
     /// The microframe after everything accepted, where that is known.
     accepted_end: Option<u64>,
     registered: usize,
@@ -93,6 +100,16 @@ struct Held {
     withdrawn: Option<Outcome>,
 }
 
+/// The beginning of a stream.
+#[derive(Clone, Copy)]
+struct ColdStart {
+    submitted_at: Time,
+    /// The microframe of its first interval, by the count of the stream.
+    first: u64,
+    /// The microframe after what has been seen of it.
+    end: u64,
+}
+
 /// A transfer on its way to the bus.
 struct Handing {
     sequence: u64,
@@ -109,8 +126,35 @@ struct Ticket {
     handed_over_in: Option<u64>,
     /// When the bus got it, by the host's clock. Of anchored transfers only.
     handed_over_at: Option<Time>,
-    /// The same, if it was handed to an idle bus.
+    /// When the bus had it at the latest, if it began a stream.
+    handed_over_by: Option<Time>,
+    /// Whether it follows the transfer before it is certain: the bus told, or it was handed over long before that was
+    /// over.
+    is_certain: bool,
+    /// When the bus got it, if it was handed to an idle bus.
     cold_start: Option<Time>,
+}
+
+/// What comes back with a transfer.
+struct Over {
+    block: CoreBlock,
+    /// The driver's number of its first frame, where a witness told it.
+    number: Option<Number>,
+    /// How many bytes it carried, if every packet was just carried.
+    carried: Option<u64>,
+}
+
+impl Ticket {
+    fn new(pool: Option<Arc<Pool>>) -> Self {
+        Ticket {
+            pool,
+            handed_over_in: None,
+            handed_over_at: None,
+            handed_over_by: None,
+            is_certain: false,
+            cold_start: None,
+        }
+    }
 }
 
 impl Queue {
@@ -131,6 +175,10 @@ impl Queue {
         placing.initial_lead =
             Duration::from_micros(1_000 * of_bus.lead).saturating_sub(Duration::from_micros(875));
         let clock = bus.clock();
+        if let Some(known) = clock.source.lead(period) {
+            placing.initial_lead = known.lead;
+            placing.initial_lead_uncertainty = known.uncertainty;
+        }
         let queue = Arc::new(Queue {
             address,
             direction,
@@ -153,6 +201,10 @@ impl Queue {
                 next_id: 1,
                 period,
                 tracked: 0,
+                bus_tells: false,
+                supplied_until: Time::ZERO,
+                cold_start: None,
+                may_slide: true,
                 accepted_end: None,
                 registered: 0,
                 delivering: false,
@@ -166,7 +218,11 @@ impl Queue {
         });
         let reports: Arc<dyn IsochReports> = Arc::clone(&queue) as _;
         let port = bus.open_isoch(address, Arc::downgrade(&reports))?;
-        lock(&queue.state).port = Some(Arc::from(port));
+        {
+            let mut state = lock(&queue.state);
+            state.may_slide = port.may_slide();
+            state.port = Some(Arc::from(port));
+        }
         Ok(queue)
     }
 
@@ -231,6 +287,7 @@ impl Queue {
                 needed: bytes as u64 * u64::from(count),
                 available: MOST_BYTES as u64,
                 fits: (MOST_BYTES / bytes) as u64,
+                remedy: String::new(),
             });
         }
         self.bus.check_budget(count as usize, bytes, packets as usize)?;
@@ -243,9 +300,15 @@ impl Queue {
     }
 
     fn allocate(&self, count: u32, packets: u32, bytes: usize) -> Result<Vec<CoreBlock>, Error> {
-        (0..count)
-            .map(|index| Ok(CoreBlock::new(self.bus.allocate(bytes)?, packets as usize, index)))
-            .collect()
+        let one = |index| match self.bus.allocate(bytes, packets as usize) {
+            Ok(memory) => Ok(CoreBlock::new(memory, packets as usize, index)),
+            // What came before it did fit.
+            Err(Error::Budget { needed, available, remedy, .. }) => {
+                Err(Error::Budget { needed, available, fits: index.into(), remedy })
+            }
+            Err(error) => Err(error),
+        };
+        (0..count).map(one).collect()
     }
 
     pub(crate) fn submit(&self, block: Block, start: Start) -> Result<TransferId, Rejected> {
@@ -261,11 +324,7 @@ impl Queue {
             drop(state);
             return Err(Rejected { error, block });
         }
-        let (mut block, pool) = block.into_parts();
-        for packet in block.packets_mut() {
-            packet.actual = 0;
-            packet.status = PacketStatus::Pending;
-        }
+        let (block, pool) = block.into_parts();
         let intervals = block.packets().len() as u64;
         let length = intervals * self.timing.period_microframes();
         state.accepted_end = match start {
@@ -276,8 +335,11 @@ impl Queue {
         let id = state.next_id;
         state.next_id += 1;
         state.statistics.submitted += 1;
-        state.held.push_back(Held { id, block, pool, start, withdrawn: None });
-        self.pump(&mut state, None);
+        let held = Held { id, block, pool, start, withdrawn: None };
+        if let Some(held) = self.follow(&mut state, held) {
+            state.held.push_back(held);
+            self.pump(&mut state, None);
+        }
         self.deliver(state);
         Ok(TransferId(id))
     }
@@ -289,8 +351,8 @@ impl Queue {
             return Err(Error::Argument("a transfer needs at least one packet".into()));
         };
         let most = self.timing.bytes_per_interval();
-        // The block may have been registered on another endpoint.
-        if packets.iter().any(|packet| packet.length > most) {
+        // The block may have been registered on another endpoint, with longer packets.
+        if block.longest_packet() > most && packets.iter().any(|packet| packet.length > most) {
             return Err(Error::Argument(format!("a packet of this endpoint carries at most {most} bytes")));
         }
         if self.capabilities.lengths == Lengths::FullThenShort

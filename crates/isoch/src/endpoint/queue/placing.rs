@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use isoch_core::ledger::Continuity;
 use isoch_core::placer::{self, Decision, FrameView, Pending, Policy, Reason};
 use isoch_core::rules::layout;
 use isoch_core::{Capabilities, ClockSupport, MICROFRAMES_PER_FRAME, Outcome, Start, StartSupport, Time};
@@ -14,6 +15,13 @@ use super::{FILLER_BLOCKS, Handing, Held, Queue, State, Ticket};
 use crate::block::Pool;
 use crate::sync::{Arc, lock};
 use crate::{Direction, Error};
+
+/// By how much a clock may move while what was computed from it is still used. What is found to be wrong by more
+/// is a new stream, or a slip.
+const CLOCK_MOVES: Duration = Duration::from_millis(1);
+
+/// A hand-over that lasts longer was interrupted.
+const LONGEST_HAND_OVER: Duration = Duration::from_micros(250);
 
 impl Queue {
     /// How named frames are reached on a bus that cannot start on one.
@@ -38,11 +46,40 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether the bus takes transfers as they come: an exact one without a horizon.
+    fn takes_everything(&self) -> bool {
+        self.capabilities.start == StartSupport::Exact && self.capabilities.horizon.is_none()
+    }
+
+    /// Hands a transfer over that simply follows what the bus has. That is the usual case, and so spared the way
+    /// through the list of those held. Gives back what there is more to decide on.
+    pub(super) fn follow(&self, state: &mut State, held: Held) -> Option<Held> {
+        if !state.held.is_empty() || state.port.is_none() {
+            return Some(held);
+        }
+        let how = held.start;
+        if self.takes_everything() {
+            self.hand_over(state, held, how, None);
+            return None;
+        }
+        let (transfers, intervals) = state.ledger.at_bus();
+        let queue = placer::Queue { transfers, intervals, end: None };
+        let head = Pending { start: how, intervals: held.block.packets().len() as u64 };
+        if !state.placer.follows(queue, head) {
+            return Some(held);
+        }
+        let exact = self.capabilities.start == StartSupport::Exact;
+        let now = (!state.bus_tells).then(|| self.clock().host_now());
+        self.hand_over(state, held, if exact { how } else { Start::Continue }, now);
+        None
+    }
+
     /// Hands over to the bus what is due.
     pub(super) fn pump(&self, state: &mut State, now: Option<Time>) {
-        // An exact bus without a horizon takes everything at once.
-        let direct = self.capabilities.start == StartSupport::Exact && self.capabilities.horizon.is_none();
-        let now = now.or_else(|| (!direct).then(|| self.clock().host_now()));
+        if state.held.is_empty() && !state.placer.is_carrying() {
+            return;
+        }
+        let now = now.or_else(|| (!self.takes_everything()).then(|| self.clock().host_now()));
         loop {
             if let Some(outcome) = state.held.front().and_then(|held| held.withdrawn) {
                 self.report_unserved(state, outcome);
@@ -68,8 +105,9 @@ impl Queue {
                     }
                 }
                 Decision::HoldUntil(deadline) => {
+                    let sharp = state.ledger.at_bus().0 == 0;
                     if let Some(port) = &state.port {
-                        port.wake_at(deadline);
+                        port.wake_at(deadline, sharp);
                     }
                     return;
                 }
@@ -100,7 +138,10 @@ impl Queue {
 
     fn hand_over(&self, state: &mut State, held: Held, how: Start, now: Option<Time>) {
         let intervals = held.block.packets().len() as u64;
-        let (ticket, ran_dry) = self.timed(state, Some(held.pool), now);
+        let (ticket, ran_dry) = match state.bus_tells {
+            true => (Ticket { handed_over_at: now, ..Ticket::new(Some(held.pool)) }, false),
+            false => self.timed(state, Some(held.pool), now),
+        };
         let sequence = state.ledger.add(held.id, held.start, intervals, ticket);
         self.give_to_bus(state, Handing { sequence, block: held.block, start: how, ran_dry });
     }
@@ -123,17 +164,35 @@ impl Queue {
     }
 
     /// Remembers when something is handed over, and finds out if the bus must have served all it had by
-    /// then although not all of that was reaped: what follows is a new stream, without any error from the
+    /// then although not all of that was reaped: what follows it is a new stream, without any error from the
     /// system.
-    fn timed(&self, state: &State, pool: Option<Arc<Pool>>, now: Option<Time>) -> (Ticket, bool) {
+    fn timed(&self, state: &mut State, pool: Option<Arc<Pool>>, now: Option<Time>) -> (Ticket, bool) {
         let idle = state.ledger.at_bus().0 == 0;
-        let end = state.ledger.expected_end().filter(|_| !idle && self.does_not_report());
-        let ran_dry = end.zip(now).is_some_and(|(end, now)| {
-            let (time, uncertainty) = self.clock().source.time_of(end);
-            now > time + uncertainty
-        });
-        let cold_start = now.filter(|_| idle || ran_dry);
-        (Ticket { pool, handed_over_in: None, handed_over_at: now, cold_start }, ran_dry)
+        let mut ticket = Ticket { handed_over_at: now, ..Ticket::new(pool) };
+        let ran_dry = match now.filter(|_| !idle && self.does_not_report()) {
+            None => false,
+            Some(now) if now + self.margin() < state.supplied_until => {
+                ticket.is_certain = true;
+                false
+            }
+            Some(now) => self.ran_dry(state, now),
+        };
+        ticket.cold_start = now.filter(|_| idle || ran_dry);
+        if idle || ran_dry {
+            state.supplied_until = Time::ZERO;
+        }
+        (ticket, ran_dry)
+    }
+
+    /// Whether all that the bus had must be over by now. If not: until when it certainly is not, which then need not be
+    /// asked for each transfer.
+    fn ran_dry(&self, state: &mut State, now: Time) -> bool {
+        let Some(end) = state.ledger.expected_end() else { return false };
+        let (time, uncertainty) = self.clock().source.time_of(end);
+        let counted = Duration::from_micros(state.ledger.uncertainty().saturating_mul(125));
+        let doubt = counted.saturating_add(uncertainty).saturating_add(CLOCK_MOVES);
+        state.supplied_until = time - doubt;
+        now > time + uncertainty
     }
 
     fn give_to_bus(&self, state: &mut State, handing: Handing) {
@@ -144,12 +203,28 @@ impl Queue {
         };
         match taken {
             Ok(handed_over) => {
-                state.ledger.handed_over(sequence, ran_dry);
+                // A bus that can find out knows better than the clock.
+                state.bus_tells = handed_over.continuity.is_some();
+                let by_clock = if ran_dry { Continuity::Broken } else { Continuity::Unbroken };
+                let continuity = handed_over.continuity.unwrap_or(by_clock);
+                state.ledger.handed_over(sequence, continuity);
                 if let Some(frame) = handed_over.placed {
                     state.ledger.placed(sequence, frame);
                 }
                 if let Some(ticket) = state.ledger.ticket(sequence) {
                     ticket.handed_over_in = handed_over.now;
+                    ticket.handed_over_at = handed_over.at.or(ticket.handed_over_at);
+                    if handed_over.continuity.is_some() {
+                        ticket.is_certain = true;
+                        let began = continuity == Continuity::Broken;
+                        ticket.cold_start = ticket.handed_over_at.filter(|_| began);
+                    }
+                    if let Some(at) = ticket.cold_start {
+                        let by = self.clock().host_now();
+                        ticket.handed_over_by = Some(by);
+                        // When the driver looked at its clock must be known to tell its lead.
+                        ticket.cold_start = Some(at).filter(|at| by.since(*at) < LONGEST_HAND_OVER);
+                    }
                 }
             }
             Err((block, error)) => {
@@ -167,7 +242,9 @@ impl Queue {
 
 impl FrameView for Queue {
     fn time_of(&self, frame: u64) -> (Time, Duration) {
-        self.clock().source.time_of(frame.saturating_mul(MICROFRAMES_PER_FRAME))
+        let source = &self.clock().source;
+        let (time, uncertainty) = source.time_of(frame.saturating_mul(MICROFRAMES_PER_FRAME));
+        (time, uncertainty.saturating_sub(self.common_error()))
     }
 
     fn microframe_at(&self, at: Time) -> (u64, u64) {

@@ -8,19 +8,29 @@ use isoch_core::{
     Block as CoreBlock, FrameSource, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Report, StartSupport, Time,
 };
 
-use super::{Drained, Queue, State, Ticket};
+use super::{ColdStart, Drained, Over, Queue, State, Ticket};
 use crate::block::Block;
-use crate::bus::{IsochDone, IsochReports};
+use crate::bus::{IsochDone, IsochReports, Number};
 use crate::completion::{Completion, CompletionSink};
 use crate::sync::{Arc, MutexGuard, lock};
 use crate::wait::tell;
+
+/// Observations of the lead that make it a bound.
+const LEARNT: usize = 3;
+
+/// A clock that may be wrong by more does not teach the lead, which is aimed at the middle of a frame.
+const LEAD_ERROR: Duration = Duration::from_micros(400);
+
+/// After how many transfers it is asked again whether a lead can be told.
+const LEAD_TRIED_EACH: u64 = 4;
 
 impl IsochReports for Queue {
     fn completed(&self, done: &mut Vec<IsochDone>) {
         let mut state = lock(&self.state);
         for done in done.drain(..) {
-            let report = self.bus_report(&mut state, &done);
-            if state.ledger.reported(done.id, report, done.block).is_err() {
+            let report = bus_report(&done);
+            let over = Over { block: done.block, number: done.number, carried: done.carried };
+            if state.ledger.reported(done.id, report, over).is_err() {
                 tracing::error!(endpoint = self.address, id = done.id, "a bus reported a transfer twice");
             }
         }
@@ -46,35 +56,60 @@ impl Queue {
         self.timing.period_microframes().saturating_sub(MICROFRAMES_PER_FRAME)
     }
 
-    fn bus_report(&self, state: &mut State, done: &IsochDone) -> BusReport {
-        let packets = done.block.packets();
-        let length = (packets.len() as u64 * self.timing.period_microframes()).saturating_sub(self.silence());
-        let estimated = done.first.is_none() && done.outcome == Outcome::Completed;
-        BusReport {
-            outcome: done.outcome,
-            began: packets.iter().any(|packet| packet.status != PacketStatus::Cancelled),
-            first: done.first,
-            // The end of what was cut short says nothing about its beginning.
-            estimate: estimated.then(|| {
-                let earliest = self.earliest_start(state, done.id);
-                self.clock().estimate_start(done.seen, length, earliest)
-            }),
-            defines_frames: self.clock().source.is_fresh(),
-            seen: done.seen,
+    /// Tells the ledger where the next transfer began: by what a witness told, or as far as the clock can tell from
+    /// its end.
+    fn locate_next(&self, state: &mut State) {
+        if let Some((intervals, seen, Over { number: Some(number), .. })) = state.ledger.next_over() {
+            self.locate(state, *number, intervals, seen);
+        }
+        if let Some((intervals, seen)) = state.ledger.wants_estimate() {
+            self.estimate(state, intervals, seen);
         }
     }
 
-    /// Before when a transfer that began a stream cannot have begun: the shortest lead after it was handed
-    /// over. (The lead is aimed at the middle of a step of the controller's.)
-    fn earliest_start(&self, state: &mut State, sequence: u64) -> Option<Time> {
+    #[inline(never)]
+    fn locate(&self, state: &mut State, number: Number, intervals: u64, seen: Time) {
+        let length = intervals * self.timing.period_microframes();
+        let expected = self.clock().estimate_start(seen, length, None, None).first;
+        if let Some(first) = self.clock().source.numbered(number, expected) {
+            state.ledger.located(first);
+        }
+    }
+
+    #[cold]
+    fn estimate(&self, state: &mut State, intervals: u64, seen: Time) {
+        let length = (intervals * self.timing.period_microframes()).saturating_sub(self.silence());
+        let (earliest, latest) = self.start_bounds(state, state.ledger.next_to_pop());
+        let estimate = self.clock().estimate_start(seen, length, earliest, latest);
+        state.ledger.estimated(estimate, self.clock().source.is_fresh());
+    }
+
+    /// Between when a transfer that began a stream must have begun: the shortest lead after it was handed over, and the
+    /// longest, where that has been learnt. (The lead is aimed at the middle of a step of the controller's.)
+    fn start_bounds(&self, state: &mut State, sequence: u64) -> (Option<Time>, Option<Time>) {
         let lead = state.placer.lead();
-        let step = Duration::from_micros(state.placer.config().start_granule.saturating_mul(125));
-        let shortest = lead.lead.saturating_sub(step / 2 + lead.uncertainty);
-        Some(state.ledger.ticket(sequence)?.handed_over_at? + shortest)
+        let half_step = Duration::from_micros(state.placer.config().start_granule.saturating_mul(125)) / 2;
+        let Some(ticket) = state.ledger.ticket(sequence) else { return (None, None) };
+        let shortest = lead.lead.saturating_sub(half_step + lead.uncertainty);
+        let longest = lead.lead + half_step + lead.uncertainty;
+        let is_learnt = lead.observations >= LEARNT;
+        let earliest = ticket.handed_over_at.map(|at| at + shortest);
+        (earliest, ticket.handed_over_by.filter(|_| is_learnt).map(|by| by + longest))
+    }
+
+    /// What of the clock's error does not matter, because positions and leads are measured by the same completions.
+    pub(super) fn common_error(&self) -> Duration {
+        if self.does_not_report() { self.clock().source.common_error() } else { Duration::ZERO }
     }
 
     pub(super) fn does_not_report(&self) -> bool {
         self.capabilities.frames != FrameSource::Reported
+    }
+
+    /// How long before the end of what is queued more of it must be handed over to follow for certain: a controller
+    /// that slides in silence does so before the queue is quite empty.
+    pub(super) fn margin(&self) -> Duration {
+        Duration::from_millis(if self.capabilities.gaps { 1 } else { self.capabilities.lead })
     }
 
     /// A transfer is over. What was handed over so shortly before its end, or later, that it may have come
@@ -83,6 +118,14 @@ impl Queue {
         if !self.does_not_report() || done.outcome != Outcome::Completed {
             return;
         }
+        let next = state.ledger.next_to_pop();
+        if state.ledger.ticket(next).is_some_and(|ticket| !ticket.is_certain) {
+            self.doubt(state, done, next);
+        }
+    }
+
+    #[cold]
+    fn doubt(&self, state: &mut State, done: &Report, mut next: u64) {
         // It was seen to be over late, by as much as the program was held up: it may have ended before that.
         let ended = match done.end() {
             None => done.seen,
@@ -92,18 +135,15 @@ impl Queue {
                 self.clock().source.time_of(earliest).0.min(done.seen)
             }
         };
-        // A controller that slides in silence does so before the queue is quite empty.
-        let margin = if self.capabilities.gaps { 1 } else { self.capabilities.lead };
-        let mut next = state.ledger.next_to_pop();
         let handed_over_at = loop {
-            let Some(ticket) = state.ledger.ticket(next) else { return };
+            let Some(ticket) = state.ledger.ticket(next).filter(|ticket| !ticket.is_certain) else { return };
             // What was refused meanwhile was never handed over.
             if let Some(at) = ticket.handed_over_at {
                 break at;
             }
             next += 1;
         };
-        if handed_over_at + Duration::from_millis(margin) > ended {
+        if handed_over_at + self.margin() > ended {
             state.ledger.began_anew(next);
         }
     }
@@ -113,18 +153,19 @@ impl Queue {
         let Some(held) = state.held.pop_front() else { return };
         let intervals = held.block.packets().len() as u64;
         let pool = Some(held.pool);
-        let ticket = Ticket { pool, handed_over_in: None, handed_over_at: None, cold_start: None };
+        let ticket = Ticket::new(pool);
         let sequence = state.ledger.add(held.id, held.start, intervals, ticket);
         self.report(state, sequence, held.block, outcome);
     }
 
     pub(super) fn report(&self, state: &mut State, sequence: u64, mut block: CoreBlock, outcome: Outcome) {
         let status = if outcome == Outcome::Late { PacketStatus::Late } else { PacketStatus::Cancelled };
-        block.packets_mut().iter_mut().for_each(|packet| packet.status = status);
+        block.packets_mut().iter_mut().for_each(|packet| (packet.actual, packet.status) = (0, status));
         let seen = self.clock().host_now();
         let report =
             BusReport { outcome, began: false, first: None, estimate: None, defines_frames: false, seen };
-        let reported = state.ledger.reported(sequence, report, block);
+        let over = Over { block, number: None, carried: None };
+        let reported = state.ledger.reported(sequence, report, over);
         debug_assert!(reported.is_ok(), "it was just added");
     }
 
@@ -134,18 +175,23 @@ impl Queue {
             return;
         }
         state.delivering = true;
-        while let Some((report, ticket, block)) = state.ledger.pop() {
+        loop {
+            self.locate_next(&mut state);
+            let Some((report, ticket, over)) = state.ledger.pop() else { break };
+            if let Some((number, first)) = over.number.zip(report.first) {
+                self.clock().source.is_number_of(number, first);
+            }
             self.doubt_next(&mut state, &report);
             self.learn(&mut state, &report, ticket.cold_start);
             let Some(pool) = ticket.pool else {
-                state.filler.push(block);
+                state.filler.push(over.block);
                 continue;
             };
-            state.statistics.count(&report, block.packets(), ticket.handed_over_in);
+            state.statistics.count(&report, over.block.packets(), over.carried, ticket.handed_over_in);
             let sink = Arc::clone(&state.sink);
             state.telling = true;
             drop(state);
-            let block = Block::from_parts(block, pool);
+            let block = Block::from_parts(over.block, pool);
             let completion = Completion { block, report, timing: Arc::clone(&self.shared) };
             tell(|| sink.completed(completion));
             state = lock(&self.state);
@@ -154,7 +200,6 @@ impl Queue {
         state.delivering = false;
         let over = state.is_idle();
         let tell_closed = over && state.gone && !std::mem::replace(&mut state.closed_told, true);
-        // One for each, or who comes second waits for ever.
         // One for each, or who comes second waits for ever.
         let draining = if over { state.draining } else { 0 };
         // A sink that owns its endpoint must not keep itself alive.
@@ -166,7 +211,22 @@ impl Queue {
         }
     }
 
+    /// How long before it began the stream that runs was handed over: as soon as the clock knows well enough when that
+    /// was, and not from a completion that was late or a clock that is only just beginning to learn.
+    fn learn_lead(&self, state: &mut State, uncertainty: u64) {
+        let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
+        let source = &self.clock().source;
+        let (began, error) = source.time_of(first);
+        if uncertainty > 0 || error.saturating_sub(self.common_error()) > LEAD_ERROR {
+            return;
+        }
+        state.cold_start = None;
+        state.placer.observe_cold_start(submitted_at, began);
+        source.keep_lead(self.timing.period_microframes(), state.placer.lead());
+    }
+
     /// What a report teaches about the clock, the lead and the end of the queue.
+    #[inline(never)]
     fn learn(&self, state: &mut State, report: &Report, cold_start: Option<Time>) {
         if self.capabilities.start == StartSupport::Anchored
             && report.outcome == Outcome::Completed
@@ -177,20 +237,34 @@ impl Queue {
                 state.track = StreamTrack::new();
             }
             let source = &self.clock().source;
+            if let Some(submitted_at) = cold_start {
+                state.cold_start = Some(ColdStart { submitted_at, first, end });
+            } else if let Some(start) = &mut state.cold_start {
+                // Where it began is revised once; what is counted moves along.
+                start.first = start.first.saturating_add_signed(first.wrapping_sub(start.end).cast_signed());
+                start.end = end;
+            }
             // The clock learns nothing from its own estimate, but where it begins.
-            if report.source != FrameSource::Estimated || state.ledger.is_settled() || source.is_fresh() {
+            let is_sure = report.source != FrameSource::Estimated || report.uncertainty == 0;
+            if is_sure || state.ledger.is_settled() || source.is_fresh() {
                 let told_at = end - self.silence();
                 if let Some(slip) = source.completed(&mut state.track, first, told_at, report.seen) {
-                    state.ledger.slid(slip.frames);
+                    if state.may_slide {
+                        state.ledger.slid(slip.frames);
+                        state.supplied_until = Time::ZERO;
+                        state.cold_start = None;
+                    }
                     // What the ledger counts from here on has the slip in it already.
                     state.track = StreamTrack::new();
                 }
-                if let Some(submitted_at) = cold_start {
-                    state.placer.observe_cold_start(submitted_at, source.time_of(first).0);
-                }
+            }
+            // What the clock knows changes slowly, and may never do.
+            if state.cold_start.is_some() && report.id.is_multiple_of(LEAD_TRIED_EACH) {
+                self.learn_lead(state, report.uncertainty);
             }
         }
         if report.outcome != Outcome::Completed {
+            state.supplied_until = Time::ZERO;
             state.recount();
         } else if state.accepted_end.is_none() {
             state.accepted_end = state.ledger.expected_end();
@@ -203,4 +277,16 @@ struct Nobody;
 
 impl CompletionSink for Nobody {
     fn completed(&self, _: Completion) {}
+}
+
+/// What the bus told, in the ledger's words. Whatever has to be estimated is, when its turn has come.
+fn bus_report(done: &IsochDone) -> BusReport {
+    BusReport {
+        outcome: done.outcome,
+        began: done.block.packets().iter().any(|packet| packet.status != PacketStatus::Cancelled),
+        first: done.first,
+        estimate: None,
+        defines_frames: false,
+        seen: done.seen,
+    }
 }

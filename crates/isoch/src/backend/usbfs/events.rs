@@ -1,0 +1,424 @@
+//! What happens on a device: requests that are over, deadlines, the end.
+//!
+//! Why epoll with a timer in it, and not a blocking reap? A blocking reap can be woken by nothing else, and
+//! placement needs to wake by the clock, to a fraction of a millisecond. And what epoll makes of the three — the
+//! device, the timer, the nudge — is one descriptor, which a program can put into a loop of its own
+//! ([`EventLoop`](crate::EventLoop)). Otherwise a thread does it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use isoch_core::Time;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+
+use super::shared::{Flight, Shared, State};
+use super::urb::{Owner, Urb};
+use super::{codes, isoch};
+use crate::bus::{DataReport, IsochDone};
+use crate::sync::{Arc, Mutex, lock};
+use crate::{Error, backend::telling::Telling, error};
+
+/// Which descriptor woke us.
+const DEVICE: u64 = 0;
+const TIMER: u64 = 1;
+const NUDGE: u64 = 2;
+
+/// What wakes whoever handles a device's events.
+pub(super) struct Wakes {
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    nudge: OwnedFd,
+    /// What the timer is set to.
+    set_to: Mutex<Time>,
+}
+
+/// What is to be told, or done, without the lock. Keeps its room.
+#[derive(Default)]
+pub(super) struct Lists {
+    telling: Telling,
+    /// Interfaces to give back, and whether a driver had them.
+    released: Vec<(u8, bool)>,
+    /// Interfaces to put back to setting 0.
+    idle: Vec<u8>,
+    /// Pipes that nobody uses any more.
+    finished: Vec<u64>,
+    /// The next deadline, if that is so near that sleeping would miss it.
+    near: Time,
+}
+
+impl Lists {
+    pub(super) fn told(&mut self, done: Arc<dyn DataReport>, data: Vec<u8>, result: Result<usize, Error>) {
+        self.telling.data(done, data, result);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.telling.is_empty()
+            && self.released.is_empty()
+            && self.idle.is_empty()
+            && self.finished.is_empty()
+    }
+}
+
+impl Wakes {
+    pub(super) fn new(device: impl AsFd) -> Result<Self, Error> {
+        let make = || -> Result<Self, Errno> {
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+            let timer =
+                timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+            let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            // usbfs is "writable" when a request can be taken back (devio.c, `usbdev_poll`).
+            epoll::add(&epoll, &device, epoll::EventData::new_u64(DEVICE), epoll::EventFlags::OUT)?;
+            epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
+            epoll::add(&epoll, &nudge, epoll::EventData::new_u64(NUDGE), epoll::EventFlags::IN)?;
+            Ok(Wakes { epoll, timer, nudge, set_to: Mutex::new(Time::MAX) })
+        };
+        make().map_err(|code| error::system("watching the device", code))
+    }
+
+    /// The one descriptor.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// Wakes whoever waits.
+    pub(super) fn nudge(&self) {
+        // If it is full, it is nudged.
+        let _ = rustix::io::write(&self.nudge, &1_u64.to_ne_bytes());
+    }
+
+    /// Sets the timer, if it is not set so already.
+    fn wake_at(&self, deadline: Time, now: Time) {
+        let mut set_to = lock(&self.set_to);
+        if *set_to == deadline {
+            return;
+        }
+        *set_to = deadline;
+        let after = match deadline {
+            Time::MAX => Duration::ZERO,
+            // Zero would mean never.
+            deadline => deadline.since(now).max(Duration::from_nanos(1)),
+        };
+        let value = Timespec {
+            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: after.subsec_nanos().into(),
+        };
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let _ = timerfd_settime(
+            &self.timer,
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: never, it_value: value },
+        );
+    }
+
+    /// Waits, unless something has happened already, for what wakes us; at once if `at_once`. Whether the device
+    /// has something, and whether anything has.
+    fn wait(&self, at_once: bool) -> bool {
+        let mut space = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 3];
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut space, at_once.then_some(&none)) else {
+            return false;
+        };
+        let mut device = false;
+        for event in events.iter() {
+            let mut count = [0_u8; 8];
+            match event.data.u64() {
+                DEVICE => device = true,
+                TIMER => {
+                    let _ = rustix::io::read(&self.timer, &mut count);
+                    *lock(&self.set_to) = Time::MAX;
+                }
+                _ => {
+                    let _ = rustix::io::read(&self.nudge, &mut count);
+                }
+            }
+        }
+        device
+    }
+}
+
+/// What the thread does until nobody uses the device.
+pub(super) fn run(shared: &Arc<Shared>) {
+    let mut lists = Lists::default();
+    loop {
+        let mut state = shared.lock();
+        while state.own_loop && state.closing.is_none() {
+            let waited = shared.changed.wait(state);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        state.handler = Some(std::thread::current().id());
+        drop(state);
+        if !shared.turn(&mut lists, false) {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    /// Wakes whoever handles events, if that would not happen before this time by itself.
+    pub(super) fn wake_before(&self, state: &State, deadline: Time) {
+        if state.sleeping_until.is_some_and(|until| deadline < until) {
+            self.wakes.nudge();
+        }
+    }
+
+    /// Waits for something to happen, unless `at_once`, and tells it. `false`: nobody uses the device any more, and
+    /// nothing is left to be done.
+    pub(super) fn turn(&self, lists: &mut Lists, at_once: bool) -> bool {
+        let mut state = self.lock();
+        let mut now = self.time_for(&state);
+        let next = self.collect(&mut state, lists, now);
+        if lists.is_empty() && lists.near != Time::MAX {
+            drop(state);
+            // A part of a millisecond at most, and only before a stream is begun.
+            while self.now() < lists.near {
+                std::hint::spin_loop();
+            }
+            return self.turn(lists, at_once);
+        }
+        if lists.is_empty() {
+            if state.closing.is_some() && state.is_idle() && state.interfaces.is_empty() {
+                state.handler = None;
+                return false;
+            }
+            state.sleeping_until = Some(next);
+            drop(state);
+            self.wakes.wake_at(next, now);
+            let device = self.wakes.wait(at_once);
+            now = self.now();
+            state = self.lock();
+            state.sleeping_until = None;
+            if device {
+                self.reap(&mut state, lists, now);
+            }
+            // Otherwise that is done before the next wait.
+            if at_once || !device {
+                self.collect(&mut state, lists, now);
+            }
+        }
+        drop(state);
+        self.tell(lists);
+        true
+    }
+
+    /// Takes back what is over. `woken`: when usbfs said that something is.
+    fn reap(&self, state: &mut State, lists: &mut Lists, woken: Time) {
+        lists.telling.reserve(state.pipes.iter().map(|pipe| pipe.flights.len()).sum());
+        self.take_early(state, lists);
+        let mut seen = woken;
+        loop {
+            match self.node.reap() {
+                Ok(Some(urb)) => {
+                    state.unlist(&urb, seen);
+                    self.over(state, urb, seen, lists);
+                }
+                Ok(None) => return,
+                Err(code) => {
+                    if codes::is_gone(code) {
+                        self.unplugged(state, lists, seen);
+                    }
+                    return;
+                }
+            }
+            if !state.gone && !state.is_due(seen) {
+                return;
+            }
+            seen = self.now();
+        }
+    }
+
+    /// What was taken back while something was submitted.
+    fn take_early(&self, state: &mut State, lists: &mut Lists) {
+        while let Some((urb, seen)) = state.early.pop_front() {
+            self.over(state, urb, seen, lists);
+        }
+    }
+
+    /// A request is over.
+    fn over(&self, state: &mut State, urb: Box<Urb>, seen: Time, lists: &mut Lists) {
+        match urb.owner {
+            Owner::Data { token } => self.data_over(state, token, &urb, lists),
+            Owner::Isoch { pipe, flight, first_packet } => {
+                let State { pipes, gone, witness, .. } = state;
+                // Of each, in order, also of those that nobody asks for any more.
+                let number =
+                    witness.as_mut().and_then(|witness| witness.over(urb.raw.endpoint, urb.packets().len()));
+                if let Some(pipe) = pipes.iter_mut().find(|known| known.id == pipe) {
+                    if let Some(flight) = pipe.flights.iter_mut().find(|known| known.id == flight) {
+                        isoch::take_results(&urb, flight, first_packet, self.facts.empty_is_unknown);
+                        if first_packet == 0 {
+                            flight.number = number;
+                        }
+                        flight.pending = flight.pending.saturating_sub(1);
+                    }
+                    if let Some(done) = pipe.take_finished(flight, seen) {
+                        *gone |= done.outcome == isoch_core::Outcome::DeviceGone;
+                        lists.telling.isoch(&pipe.reports, done);
+                    }
+                }
+            }
+        }
+        state.spare.put(urb);
+    }
+
+    /// The device is gone, and the kernel has given back all it had.
+    fn unplugged(&self, state: &mut State, lists: &mut Lists, seen: Time) {
+        state.gone = true;
+        for pipe in &mut state.pipes {
+            pipe.requests.clear();
+            let reports = pipe.reports.clone();
+            for mut flight in pipe.flights.drain(..) {
+                flight.outcome = isoch_core::Outcome::DeviceGone;
+                flight.block.forget_results();
+                flight.carried = None;
+                lists.telling.isoch(&reports, done(flight, seen));
+            }
+        }
+        for flight in state.data.drain(..) {
+            lists.told(flight.done, Vec::new(), Err(Error::Gone));
+        }
+    }
+
+    /// The time, if anything is due at some time; otherwise any will do.
+    fn time_for(&self, state: &State) -> Time {
+        let waits = !state.data.is_empty() || state.pipes.iter().any(|pipe| pipe.deadline.is_some());
+        if waits { self.now() } else { Time::ZERO }
+    }
+
+    /// Finds out what is due by itself by `now`. Returns when the next will be.
+    fn collect(&self, state: &mut State, lists: &mut Lists, now: Time) -> Time {
+        lists.near = Time::MAX;
+        self.take_early(state, lists);
+        if state.closing.is_some() {
+            self.discard_all(state);
+            state.interfaces.iter_mut().for_each(|claimed| claimed.used = false);
+        }
+        let mut next = Time::MAX;
+        for flight in &mut state.data {
+            match flight.deadline {
+                Some(deadline) if deadline <= now => {
+                    flight.deadline = None;
+                    flight.timed_out = !flight.cancelled;
+                    flight.cancel(&self.node);
+                }
+                Some(deadline) => next = next.min(deadline),
+                None => {}
+            }
+        }
+        let gone = state.gone;
+        for pipe in &mut state.pipes {
+            match pipe.deadline {
+                Some(deadline) if deadline.at <= now => {
+                    pipe.deadline = None;
+                    lists.telling.deadline(&pipe.reports, now);
+                }
+                Some(deadline) if deadline.wake_up() <= now => lists.near = lists.near.min(deadline.at),
+                Some(deadline) => next = next.min(deadline.wake_up()),
+                None => {}
+            }
+            if !pipe.flights.is_empty() {
+                continue;
+            }
+            if pipe.closed {
+                lists.finished.push(pipe.id);
+            } else if gone && !std::mem::replace(&mut pipe.told_gone, true) {
+                lists.telling.gone(&pipe.reports);
+            }
+        }
+        self.collect_released(state, lists);
+        next
+    }
+
+    /// Interfaces that nobody uses any more, and on which nothing is in flight.
+    fn collect_released(&self, state: &State, lists: &mut Lists) {
+        for claimed in state.interfaces.iter().filter(|claimed| !claimed.used) {
+            if state.is_busy(claimed.number) {
+                continue;
+            }
+            if self.is_free(state, claimed) {
+                lists.released.push((claimed.number, claimed.detached));
+            } else if claimed.setting != 0 {
+                lists.idle.push(claimed.number);
+            }
+        }
+        // Drivers take the siblings of what they are offered: the first is the control interface.
+        lists.released.sort_unstable();
+    }
+
+    /// Tells and does what was collected, without the lock.
+    fn tell(&self, lists: &mut Lists) {
+        lists.telling.tell();
+        if lists.is_empty() {
+            return;
+        }
+        // All are let go before a driver takes the first: it takes its siblings, too. The kernel itself puts them into
+        // setting 0 (`usb_unbind_interface`).
+        for (number, _) in &lists.released {
+            self.release(*number);
+        }
+        for (number, _) in lists.released.iter().filter(|(_, detached)| *detached) {
+            self.reconnect(*number);
+        }
+        for number in &lists.idle {
+            // A device that is gone, or has no setting 0, is left alone.
+            let _ = self.node.set_interface(*number, 0);
+        }
+        let mut state = self.lock();
+        // What is dropped with them is, without the lock.
+        let finished: Vec<_> = state.pipes.extract_if(.., |pipe| lists.finished.contains(&pipe.id)).collect();
+        state
+            .interfaces
+            .retain(|claimed| !lists.released.iter().any(|(number, _)| *number == claimed.number));
+        for number in lists.idle.drain(..) {
+            if let Some(claimed) = state.interface(number) {
+                claimed.setting = 0;
+            }
+        }
+        lists.finished.clear();
+        lists.released.clear();
+        drop(state);
+        drop(finished);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    /// Whether the clock says that more is over. Of other transfers nobody can tell; usbfs will say so.
+    fn is_due(&self, now: Time) -> bool {
+        self.pipes.iter().any(|pipe| {
+            pipe.requests
+                .front()
+                .is_some_and(|request| pipe.due.is_over(pipe.interval * u64::from(request.packets), now))
+        })
+    }
+}
+
+impl super::shared::Pipe {
+    fn take_finished(&mut self, flight: u64, seen: Time) -> Option<IsochDone> {
+        let is_finished = |known: &Flight| known.id == flight && known.pending == 0;
+        let finished = match self.flights.front() {
+            Some(first) if is_finished(first) => self.flights.pop_front(),
+            _ => {
+                let index = self.flights.iter().position(is_finished)?;
+                self.flights.remove(index)
+            }
+        };
+        finished.map(|flight| done(flight, seen))
+    }
+}
+
+fn done(flight: Flight, seen: Time) -> IsochDone {
+    let outcome = flight.end();
+    IsochDone {
+        id: flight.id,
+        block: flight.block,
+        outcome,
+        first: None,
+        number: flight.number,
+        carried: flight.carried,
+        seen,
+    }
+}

@@ -1,0 +1,359 @@
+//! An open device, as its ports, its blocks and its event thread share it.
+//!
+//! One lock guards the state. It is held while the kernel takes or gives back requests, and never while anything
+//! is told or while a call waits for the device.
+
+use std::collections::VecDeque;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
+
+use isoch_core::rules::Speed;
+use isoch_core::rules::descriptors::Configuration;
+use isoch_core::{Block, Outcome, Time};
+
+use super::budget::Charge;
+use super::closing::Closing;
+use super::controller::Facts;
+use super::due::DueEnd;
+use super::events::Wakes;
+use super::host::Controller;
+use super::memory::Mode;
+use super::node::{Node, Submitted};
+use super::urb::{Owner, Spare, Urb};
+use super::witness::Watching;
+use super::{codes, node};
+use crate::Error;
+use crate::bus::{DataReport, IsochReports, Number};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
+
+/// What was cancelled is over soon; that is how long something may wait for it.
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Shared {
+    pub(super) node: Node,
+    /// `USBDEVFS_CAP_*`.
+    pub(super) capabilities: u32,
+    pub(super) configuration: Configuration,
+    pub(super) speed: Speed,
+    pub(super) controller: Arc<Controller>,
+    pub(super) facts: Facts,
+    /// Whether usbmon tells true frames.
+    pub(super) is_witnessed: bool,
+    /// Which memory the address asked for.
+    pub(super) wanted_memory: Option<Mode>,
+    /// What wakes whoever handles events.
+    pub(super) wakes: Wakes,
+    pub(super) state: Mutex<State>,
+    /// Told when interfaces that were let go are free, and when somebody else is to handle events.
+    pub(super) changed: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) pipes: Vec<Pipe>,
+    pub(super) next_id: u64,
+    pub(super) data: Vec<DataFlight>,
+    pub(super) interfaces: Vec<Claimed>,
+    /// Requests that were taken back before whoever handles events came to it, and when.
+    pub(super) early: VecDeque<(Box<Urb>, Time)>,
+    /// Who tells the frames of requests, if anybody does.
+    pub(super) witness: Option<Watching>,
+    /// Requests that can be used again.
+    pub(super) spare: Spare,
+    /// When whoever handles events wakes by itself; `None` while at work.
+    pub(super) sleeping_until: Option<Time>,
+    /// The device was unplugged.
+    pub(super) gone: bool,
+    /// Nobody uses the device any more.
+    pub(super) closing: Option<Closing>,
+    /// Whose events are handled in the program's own loop, not by the thread.
+    pub(super) own_loop: bool,
+    /// Who handles events just now.
+    pub(super) handler: Option<ThreadId>,
+}
+
+/// An interface that was claimed.
+pub(super) struct Claimed {
+    pub(super) number: u8,
+    pub(super) setting: u8,
+    /// It was a driver of the kernel's before. Such a one is given back together with all of its function, because
+    /// drivers take them together.
+    pub(super) detached: bool,
+    /// The program has it. Not so what was only taken along, and what was let go.
+    pub(super) used: bool,
+}
+
+/// An isochronous endpoint.
+pub(super) struct Pipe {
+    pub(super) id: u64,
+    pub(super) endpoint: u8,
+    pub(super) interface: u8,
+    pub(super) packets_per_frame: usize,
+    /// Nanoseconds between packets.
+    pub(super) interval: u64,
+    pub(super) reports: Weak<dyn IsochReports>,
+    /// The same, once nobody else uses it: until everything has been told.
+    pub(super) kept: Option<(Arc<dyn IsochReports>, Closing)>,
+    pub(super) flights: VecDeque<Flight>,
+    /// What the kernel has of it, in the order of submission.
+    pub(super) requests: VecDeque<Request>,
+    /// When the next of these should be over.
+    pub(super) due: DueEnd,
+    pub(super) deadline: Option<Deadline>,
+    /// Its alternate setting is in force no more.
+    pub(super) stale: bool,
+    /// Nobody uses it any more.
+    pub(super) closed: bool,
+    pub(super) told_gone: bool,
+}
+
+/// When an endpoint wants to be told the time.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) at: Time,
+    /// To a fraction of a frame: whoever waits for it wakes earlier, and looks at the clock until then.
+    pub(super) sharp: bool,
+}
+
+/// How long before a sharp deadline to wake up: what a timer is late by, mostly.
+const WAKE_EARLY: Duration = Duration::from_micros(400);
+
+impl Deadline {
+    pub(super) fn wake_up(self) -> Time {
+        if self.sharp { self.at - WAKE_EARLY } else { self.at }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) submitted: Submitted,
+    pub(super) flight: u64,
+    pub(super) packets: u32,
+}
+
+/// An isochronous transfer in flight.
+pub(super) struct Flight {
+    pub(super) id: u64,
+    pub(super) block: Block,
+    /// Requests that the kernel has of it.
+    pub(super) pending: u32,
+    /// The driver's number of its first frame, where a witness told it.
+    pub(super) number: Option<Number>,
+    /// The program wants it back.
+    pub(super) cancelled: bool,
+    /// How it ended, as far as is known.
+    pub(super) outcome: Outcome,
+    /// Bytes that went over the bus, as long as every packet was just carried.
+    pub(super) carried: Option<u64>,
+}
+
+/// A control, bulk or interrupt transfer in flight.
+pub(super) struct DataFlight {
+    pub(super) token: u64,
+    pub(super) submitted: Option<Submitted>,
+    /// The setup packet first, of a control transfer.
+    pub(super) data: Vec<u8>,
+    pub(super) header: usize,
+    /// Bytes of the data that went over the bus in requests that are over.
+    pub(super) moved: usize,
+    /// Bytes in the request that the kernel has.
+    pub(super) asked: usize,
+    pub(super) kind: u8,
+    pub(super) endpoint: u8,
+    /// Of a bulk or interrupt transfer.
+    pub(super) interface: Option<u8>,
+    pub(super) done: Arc<dyn DataReport>,
+    pub(super) deadline: Option<Time>,
+    pub(super) timed_out: bool,
+    pub(super) cancelled: bool,
+    pub(super) _charge: Charge,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.controller.clock.host.now()
+    }
+
+    /// The setting that the interface is in, of a device whose events are not being told on this thread, once
+    /// nothing of what was let go is left.
+    pub(super) fn wait_until_free<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        interface: u8,
+    ) -> Result<MutexGuard<'a, State>, Error> {
+        let deadline = Instant::now() + LONGEST_DRAIN;
+        while self.is_being_freed(&state, interface) && !state.gone {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let own = state.handler == Some(std::thread::current().id()) || state.own_loop;
+            if left.is_zero() || own {
+                return Err(Error::Busy {
+                    what: format!("interface {interface}"),
+                    remedy: "transfers that were cancelled have not come back yet; try again",
+                });
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+        Ok(state)
+    }
+
+    /// Whether something that was let go on an interface is still to come back.
+    fn is_being_freed(&self, state: &State, interface: u8) -> bool {
+        let unused = |claimed: &&Claimed| claimed.number == interface && !claimed.used;
+        let goes = |claimed: &Claimed| claimed.setting != 0 || self.is_free(state, claimed);
+        state.interfaces.iter().find(unused).is_some_and(goes)
+            || state.pipes.iter().any(|pipe| pipe.closed && pipe.interface == interface)
+    }
+
+    /// Takes an interface, and those of the same function that a driver of the kernel's has.
+    pub(super) fn claim(&self, interface: u8) -> Result<(), Error> {
+        let mut state = self.wait_until_free(self.lock(), interface)?;
+        if state.gone {
+            return Err(Error::Gone);
+        }
+        let mut taken = Vec::new();
+        for number in self.configuration.function_of(interface) {
+            let known = state.interfaces.iter().any(|claimed| claimed.number == number);
+            let driver = self.node.driver(number);
+            let is_drivers = driver.as_deref().is_some_and(|driver| driver != "usbfs");
+            if known || (number != interface && !is_drivers) {
+                continue;
+            }
+            let claimed = match is_drivers {
+                true => self.node.claim_from_driver(number),
+                false => self.node.claim(number),
+            };
+            if let Err(code) = claimed {
+                taken.iter().for_each(|(number, _)| self.release(*number));
+                taken
+                    .iter()
+                    .filter(|(_, detached)| *detached)
+                    .for_each(|(number, _)| self.reconnect(*number));
+                return Err(codes::claim_error(code, number, driver.as_deref()));
+            }
+            taken.push((number, is_drivers));
+        }
+        state.interfaces.extend(taken.into_iter().map(|(number, detached)| Claimed {
+            number,
+            setting: 0,
+            detached,
+            used: false,
+        }));
+        if let Some(claimed) = state.interface(interface) {
+            claimed.used = true;
+        }
+        drop(state);
+        // Who had it before may have left it in another setting. An interface whose only setting is another
+        // one has none to go back to.
+        let first = self.configuration.interface(interface).is_some_and(|found| found.alternate(0).is_some());
+        if first && self.node.driver(interface).is_some() {
+            let _ = self.node.set_interface(interface, 0);
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&self, interface: u8) {
+        if let Err(code) = self.node.release(interface) {
+            tracing::debug!(interface, %code, "an interface could not be released");
+        }
+    }
+
+    /// Lets the kernel's driver have an interface again.
+    pub(super) fn reconnect(&self, interface: u8) {
+        if let Err(code) = self.node.connect_driver(interface) {
+            tracing::debug!(interface, %code, "the kernel's driver did not take an interface back");
+        }
+    }
+
+    /// Whether an interface that nobody uses goes back now.
+    pub(super) fn is_free(&self, state: &State, claimed: &Claimed) -> bool {
+        let function = self.configuration.function_of(claimed.number);
+        let mut of_function = state.interfaces.iter().filter(|other| function.contains(&other.number));
+        !claimed.detached || of_function.all(|other| !other.used)
+    }
+
+    /// Takes everything that is in flight for the device off the bus.
+    pub(super) fn discard_all(&self, state: &mut State) {
+        for pipe in &mut state.pipes {
+            pipe.discard(&self.node, |_| true);
+        }
+        state.data.iter_mut().for_each(|flight| flight.cancel(&self.node));
+    }
+}
+
+impl Pipe {
+    /// Takes transfers off the bus, the newest first: what is still in front of them is not disturbed.
+    pub(super) fn discard(&mut self, node: &Node, which: impl Fn(u64) -> bool) {
+        self.flights.iter_mut().filter(|flight| which(flight.id)).for_each(|flight| flight.cancelled = true);
+        let requests = self.requests.iter().rev().filter(|request| which(request.flight));
+        requests.for_each(|request| node.discard(request.submitted));
+    }
+}
+
+impl DataFlight {
+    /// Whether it is a bulk or interrupt transfer of this interface.
+    pub(super) fn is_on(&self, interface: u8) -> bool {
+        self.interface == Some(interface)
+    }
+
+    pub(super) fn cancel(&mut self, node: &node::Node) {
+        if !std::mem::replace(&mut self.cancelled, true)
+            && let Some(submitted) = self.submitted
+        {
+            node.discard(submitted);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    pub(super) fn pipe(&mut self, id: u64) -> Option<&mut Pipe> {
+        self.pipes.iter_mut().find(|pipe| pipe.id == id)
+    }
+
+    pub(super) fn interface(&mut self, number: u8) -> Option<&mut Claimed> {
+        self.interfaces.iter_mut().find(|claimed| claimed.number == number)
+    }
+
+    /// The alternate setting in force.
+    pub(super) fn setting(&self, interface: u8) -> u8 {
+        let found = self.interfaces.iter().find(|claimed| claimed.number == interface);
+        found.map_or(0, |claimed| claimed.setting)
+    }
+
+    /// Whether anything is in flight on an interface.
+    pub(super) fn is_busy(&self, interface: u8) -> bool {
+        self.pipes.iter().any(|pipe| pipe.interface == interface && !pipe.flights.is_empty())
+            || self.data.iter().any(|flight| flight.is_on(interface))
+    }
+
+    /// A request came back: it is the kernel's no more.
+    pub(super) fn unlist(&mut self, urb: &Urb, seen: Time) {
+        let Owner::Isoch { pipe, .. } = urb.owner else { return };
+        let Some(pipe) = self.pipe(pipe) else { return };
+        let submitted = Submitted::of(urb);
+        // They come back in order, but for what is taken off the bus.
+        let request = match pipe.requests.front() {
+            Some(first) if first.submitted == submitted => pipe.requests.pop_front(),
+            _ => {
+                let index = pipe.requests.iter().position(|request| request.submitted == submitted);
+                index.and_then(|index| pipe.requests.remove(index))
+            }
+        };
+        if let Some(request) = request {
+            pipe.due.over(pipe.interval * u64::from(request.packets), seen);
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.data.is_empty() && self.pipes.iter().all(|pipe| pipe.flights.is_empty())
+    }
+}

@@ -32,6 +32,20 @@ const EMULATED: &str = "\
 Emulated devices live in one process: every run of isoch has virtual buses of its own, so what one run \
 plays no other can record.";
 
+/// What the help of doctor says of what it does.
+const DOCTOR: &str = "\
+It looks at rights, drivers, memory, the host controller and the kernel, changes nothing and disturbs no \
+stream. Each line is ok, a warning, a problem, or unknown, with what to do behind an arrow: some things only \
+root sees.
+
+Exit status:
+  0  there is no problem
+  1  there is one, or an error
+  2  wrong usage
+
+Example:
+  isoch doctor usb:1235:8214 --print-udev-rule | sudo tee /etc/udev/rules.d/70-isoch.rules";
+
 /// What the help of run says of what it does.
 const RUN: &str = "\
 The device is opened once to see whether it can be. Then the program runs with ISOCH_DEVICE, and with \
@@ -67,6 +81,8 @@ pub(crate) enum Command {
     List(List),
     /// Say in words what a device's descriptors offer
     Describe(Describe),
+    /// Say what would keep a device from streaming well, and what to do about it
+    Doctor(Doctor),
     /// Play a WAV file on an audio device
     Play(Play),
     /// Record a WAV file from an audio device
@@ -118,6 +134,23 @@ pub(crate) struct Describe {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) device: DeviceArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR)]
+pub(crate) struct Doctor {
+    /// The device; without one, every device that is plugged in and has isochronous endpoints
+    #[arg(value_name = "ADDRESS", conflicts_with = "device")]
+    pub(crate) address: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only print the rule that gives the device to whoever sits at this machine (Linux)
+    #[arg(long)]
+    pub(crate) print_udev_rule: bool,
+    /// The same as ADDRESS
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) device: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -45,6 +45,7 @@ fn run(command: Command) -> Result<u8, Failure> {
     match command {
         Command::List(arguments) => commands::list::run(&arguments).map(|()| 0),
         Command::Describe(arguments) => commands::describe::run(&arguments).map(|()| 0),
+        Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Play(arguments) => commands::play::run(&arguments),
         Command::Record(arguments) => commands::record::run(&arguments),
         Command::Write(arguments) => commands::write::run(&arguments),

@@ -134,6 +134,47 @@ fn descriptions() {
 }
 
 #[test]
+fn diagnoses() {
+    let place = Place::new();
+    let text = String::from_utf8(place.ok(&["doctor", "virtual:speaker"]).stdout).unwrap();
+    assert!(text.contains("  ok       emulated devices") && text.ends_with("0 unknown\n"), "{text}");
+    assert_eq!(text, String::from_utf8(place.ok(&["doctor", "--device", "virtual:speaker"]).stdout).unwrap());
+    // Whatever there is to say of this machine: each line has a verdict, and what is not well has a remedy.
+    let ran = place.run(&["doctor", "--json"]);
+    let diagnosis = json(&ran.stdout);
+    assert_eq!(diagnosis["schema_version"], 1);
+    let findings = |value: &Value| value.as_array().unwrap().clone();
+    let mut all = findings(&diagnosis["machine"]);
+    findings(&diagnosis["devices"]).iter().for_each(|device| all.extend(findings(&device["findings"])));
+    assert!(!all.is_empty());
+    for finding in &all {
+        let is_ok = finding["verdict"] == "ok";
+        assert_eq!(finding["remedy"].is_null(), is_ok, "{finding}");
+    }
+    let has_problem = all.iter().any(|finding| finding["verdict"] == "problem");
+    assert_eq!(ran.status, i32::from(has_problem), "{}", ran.stderr);
+    assert_eq!(diagnosis["verdict"] == "problem", has_problem);
+    let words = String::from_utf8(place.run(&["doctor"]).stdout).unwrap();
+    assert_eq!(
+        words.matches("\n  ok       ").count(),
+        all.iter().filter(|one| one["verdict"] == "ok").count()
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_rule_for_udev() {
+    let place = Place::new();
+    let rule = r#"SUBSYSTEM=="usb", ATTR{idVendor}=="1235", ATTR{idProduct}=="8214", TAG+="uaccess""#;
+    let file = String::from_utf8(place.ok(&["doctor", "usb:1235:8214", "--print-udev-rule"]).stdout).unwrap();
+    let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, [rule]);
+    assert!(file.contains("/etc/udev/rules.d/70-") && file.contains("udevadm control --reload"), "{file}");
+    let printed = json(&place.ok(&["doctor", "usb:1235:8214", "--print-udev-rule", "--json"]).stdout);
+    assert_eq!(printed["rule"], rule);
+}
+
+#[test]
 fn pictures_are_well_formed_whatever_the_names() {
     let place = Place::new();
     place.write(

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod describe;
+pub(crate) mod doctor;
 pub(crate) mod list;
 pub(crate) mod play;
 pub(crate) mod read;

@@ -3,7 +3,7 @@
 //! Why Debian's Rust beside rustup's? It brings the standard library's source for its compiler, so `-Z build-std` makes
 //! what rustup would have to download for every target.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{command, output};
@@ -20,16 +20,55 @@ pub(crate) fn install(packages: &[Package]) -> Result<(), String> {
     }
     let missing = missing.join(" ");
     println!("installing {missing}");
-    let apt = |words: &str| {
-        let mut apt = command("apt-get", ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y"]);
-        apt.args(words.split(' ')).env("DEBIAN_FRONTEND", "noninteractive");
-        output(apt)
-    };
     // Without new lists an old package may be asked for; with old ones the installation may still do.
-    let _ = apt("update");
+    let _ = update();
     apt(&format!("install --no-install-recommends {missing}"))
         .map(|_| ())
         .map_err(|error| format!("on Debian 12 or later, install as root: {missing}\n{error}"))
+}
+
+fn apt(words: &str) -> Result<String, String> {
+    let mut apt = command("apt-get", ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y"]);
+    apt.args(words.split(' ')).env("DEBIAN_FRONTEND", "noninteractive");
+    output(apt)
+}
+
+fn update() -> Result<String, String> {
+    apt("update")
+}
+
+/// The package whose name begins so and that another one needs.
+pub(crate) fn needed_by(package: &str, beginning: &str) -> Result<String, String> {
+    let ask = || {
+        let said = output(command("apt-cache", ["depends", "--important", package]))?;
+        let needed = said.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+        let needed = needed.filter(|name| name.starts_with(beginning)).map(str::to_owned);
+        needed.ok_or_else(|| format!("Debian has no package {beginning}* for {package}"))
+    };
+    // A machine may have no lists yet.
+    ask().or_else(|_| update().and_then(|_| ask()))
+}
+
+/// Downloads a package and unpacks it without installing it, once. Returns the folder that has its files.
+pub(crate) fn unpack(package: &str, into: &Path) -> Result<PathBuf, String> {
+    let folder = into.join(package);
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let download = || output(command("apt-get", ["-qq", "download", package]).current_dir(into));
+    // With old lists the package may be gone from the server.
+    download().or_else(|_| update().and_then(|_| download()))?;
+    let is_it = |name: &str| name.starts_with(&format!("{package}_")) && name.ends_with(".deb");
+    let names = crate::install::files(into)?;
+    let archive =
+        names.into_iter().rfind(|name| is_it(name)).ok_or_else(|| format!("no file of {package}"))?;
+    // Under its name only when it is complete.
+    let part = into.join(format!("{package}.part"));
+    let _ = std::fs::remove_dir_all(&part);
+    output(command("dpkg", ["-x"]).arg(into.join(&archive)).arg(&part))?;
+    std::fs::rename(&part, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let _ = std::fs::remove_file(into.join(&archive));
+    Ok(folder)
 }
 
 /// Debian's cargo, for targets whose standard library it builds. `home` is a folder for what it keeps.

@@ -6,8 +6,10 @@
 mod c;
 mod debian;
 mod install;
+mod libusb;
 mod portability;
 mod process;
+mod vm;
 mod wine;
 
 use std::process::ExitCode;
@@ -17,7 +19,13 @@ type Task = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 const TASKS: &[Task] = &[
     ("c", "install into target/c/prefix, then build and run the C programs", c::run),
     ("install", "install the C libraries and the command: --prefix DIR [--debug]", install::run),
+    ("libusb", "count what a transfer costs with libusb and with isoch: [--check] [--profile]", libusb::run),
     ("portability", "type-check everything for the systems that cannot be run here", portability::run),
+    (
+        "vm",
+        "run the tests of tests/vm on a real Linux USB stack: [--full] [--output FILE] [--shell] [NAME]",
+        vm::run,
+    ),
     ("wine", "build winusb.dll for Windows and run its programs under Wine", wine::run),
 ];
 

@@ -7,7 +7,7 @@
 mod libraries;
 mod programs;
 mod report;
-mod toolchain;
+pub(crate) mod toolchain;
 
 use std::path::Path;
 

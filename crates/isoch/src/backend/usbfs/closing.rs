@@ -38,12 +38,9 @@ impl Drop for Closing {
     }
 }
 
-/// Waits until all are closed, for two seconds at most. Whether any was not.
-pub(super) fn wait() -> bool {
-    let closing = lock(&CLOSING);
-    let was = *closing > 0;
-    let _ = CLOSED.wait_timeout_while(closing, LONGEST, |closing| *closing > 0);
-    was
+/// Waits until all are closed, for two seconds at most.
+pub(super) fn wait() {
+    let _ = CLOSED.wait_timeout_while(lock(&CLOSING), LONGEST, |closing| *closing > 0);
 }
 
 extern "C" fn wait_at_exit() {

@@ -15,9 +15,9 @@ use super::node::capability;
 use super::shared::{DataFlight, Shared, State};
 use super::urb::{Owner, Spare, TYPE_BULK, TYPE_CONTROL, TYPE_INTERRUPT, Urb};
 use super::{codes, events};
+use crate::Error;
 use crate::bus::{DataReport, DataRequest, DataTarget};
 use crate::sync::Arc;
-use crate::{Direction, Error};
 
 /// USB 2.0 §9.3: the bytes of a setup packet.
 const SETUP: usize = 8;
@@ -177,8 +177,5 @@ fn finish(mut flight: DataFlight, failed: Option<Errno>, lists: &mut events::Lis
             error => error,
         }),
     };
-    if Direction::of_endpoint(flight.endpoint) == Direction::Out && flight.kind != TYPE_CONTROL {
-        flight.data.truncate(flight.moved);
-    }
     lists.told(flight.done, flight.data, result);
 }

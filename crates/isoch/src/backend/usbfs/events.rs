@@ -115,7 +115,7 @@ impl Wakes {
     }
 
     /// Waits, unless something has happened already, for what wakes us; at once if `at_once`. Whether the device
-    /// has something, and whether anything has.
+    /// has something.
     fn wait(&self, at_once: bool) -> bool {
         let mut space = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 3];
         let none = Timespec { tv_sec: 0, tv_nsec: 0 };

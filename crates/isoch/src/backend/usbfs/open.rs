@@ -257,7 +257,9 @@ fn configuration_in_force(node: &Node, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let in_force = match all.as_slice() {
         [only] => Some(only),
         _ => {
-            let value = node.configuration().map_err(codes_error)?;
+            let value = node.configuration();
+            let value =
+                value.map_err(|code| error::system("asking the device for its configuration", code))?;
             all.iter().find(|(known, _)| *known == value)
         }
     };
@@ -268,10 +270,6 @@ fn configuration_in_force(node: &Node, bytes: &[u8]) -> Result<Vec<u8>, Error> {
                 .into(),
         )
     })
-}
-
-fn codes_error(code: Errno) -> Error {
-    error::system("asking the device for its configuration", code)
 }
 
 /// `enum usb_device_speed` (`include/uapi/linux/usb/ch9.h`).

@@ -13,6 +13,7 @@ use isoch_core::{Block, Outcome, Time};
 
 use super::budget::Charge;
 use super::closing::Closing;
+use super::codes;
 use super::controller::Facts;
 use super::due::DueEnd;
 use super::events::Wakes;
@@ -21,7 +22,6 @@ use super::memory::Mode;
 use super::node::{Node, Submitted};
 use super::urb::{Owner, Spare, Urb};
 use super::witness::Watching;
-use super::{codes, node};
 use crate::Error;
 use crate::bus::{DataReport, IsochReports, Number};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
@@ -178,8 +178,8 @@ impl Shared {
         self.controller.clock.host.now()
     }
 
-    /// The setting that the interface is in, of a device whose events are not being told on this thread, once
-    /// nothing of what was let go is left.
+    /// Waits until nothing of what was let go on an interface is left. Whoever handles events must not wait for
+    /// them.
     pub(super) fn wait_until_free<'a>(
         &self,
         mut state: MutexGuard<'a, State>,
@@ -300,7 +300,7 @@ impl DataFlight {
         self.interface == Some(interface)
     }
 
-    pub(super) fn cancel(&mut self, node: &node::Node) {
+    pub(super) fn cancel(&mut self, node: &Node) {
         if !std::mem::replace(&mut self.cancelled, true)
             && let Some(submitted) = self.submitted
         {

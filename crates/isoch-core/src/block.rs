@@ -28,7 +28,7 @@ pub trait Memory: Send {
     fn bytes_mut(&mut self) -> &mut [u8];
     /// How much of it one request to the system carries.
     fn pieces(&self) -> Pieces {
-        Pieces { bytes: usize::MAX, fixed: false }
+        Pieces { bytes: usize::MAX, fixed: None }
     }
 }
 
@@ -37,8 +37,9 @@ pub trait Memory: Send {
 pub struct Pieces {
     /// The most bytes.
     pub bytes: usize,
-    /// Whether pieces begin at multiples of that, and not anywhere.
-    pub fixed: bool,
+    /// For whom pieces begin at multiples of that, and not anywhere: whom the memory is mapped for, by a number of the
+    /// bus's own. To others it is memory like any other.
+    pub fixed: Option<u64>,
 }
 
 impl Memory for Box<[u8]> {

@@ -41,7 +41,8 @@ pub(crate) trait BusDevice: Send + Sync {
     /// SET_INTERFACE. Blocks until the device has answered.
     fn set_alternate_setting(&self, interface: u8, setting: u8) -> Result<(), Error>;
 
-    /// Starts a control, bulk or interrupt transfer; its end is told to `done`, exactly once.
+    /// Starts a control, bulk or interrupt transfer; its end is told to `done`, exactly once. Waits for nothing, except to
+    /// clear a halt, where the system has only a call that does.
     fn submit_data(&self, request: DataRequest, done: Arc<dyn DataReport>);
 
     /// Cancels whatever was submitted with this `done`. Its end is still told: as cancelled, or as it was if it

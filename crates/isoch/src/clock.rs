@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use isoch_core::clock::unwrap::Counter;
 use isoch_core::clock::{COMPLETION_LATENCY, Quality, Slip, StreamTrack};
 use isoch_core::placer::LeadEstimate;
+use isoch_core::rules::{EndpointTiming, Speed};
 use isoch_core::{Estimate, MICROFRAMES_PER_FRAME, Time};
 
 use crate::Error;
 use crate::bus::Number;
 use crate::emulated_time::EmulatedTime;
-use crate::sync::{Arc, AtomicBool, Mutex, lock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, lock};
 use crate::wait::{InSink, Step, StepsTime, Waiting};
 
 /// A frame number and the moment it belongs to.
@@ -62,13 +63,13 @@ pub(crate) trait ClockSource: Send + Sync {
     }
     /// This microframe had this number of the driver's. The first to say so counts.
     fn is_number_of(&self, _number: Number, _microframe: u64) {}
-    /// How long before the first interval of a new stream it is handed over, as streams of this period before it
-    /// have shown.
-    fn lead(&self, _period: u64) -> Option<LeadEstimate> {
+    /// How long before the first interval of a new stream it is handed over, as streams of this speed and period before
+    /// it have shown.
+    fn lead(&self, _timing: &EndpointTiming) -> Option<LeadEstimate> {
         None
     }
     /// Keeps that for streams to come.
-    fn keep_lead(&self, _period: u64, _lead: LeadEstimate) {}
+    fn keep_lead(&self, _timing: &EndpointTiming, _lead: LeadEstimate) {}
     /// A transfer that began in `first` and whose last interval ended with `end`, by the count of its
     /// stream, was seen to be over at `seen`. Tells if the stream slid.
     fn completed(&self, _track: &mut StreamTrack, _first: u64, _end: u64, _seen: Time) -> Option<Slip> {
@@ -239,13 +240,17 @@ impl Host {
 /// controller's own.
 pub(crate) struct EstimatedClock {
     pub(crate) host: Host,
-    /// How late completions may be always: what no number of completions can show.
-    latency: Duration,
+    /// How late completions may be always, in nanoseconds: what no number of completions can show. So much at most, as
+    /// the controller's devices differ.
+    latency: AtomicU64,
+    /// So much of that all of them have in common.
+    least_latency: AtomicU64,
     clock: Mutex<isoch_core::clock::FrameClock>,
     fresh: AtomicBool,
     /// What is to be added to the driver's numbers (in microframes) to get this clock's.
     numbering: Mutex<Option<i64>>,
-    leads: Mutex<Vec<(u64, LeadEstimate)>>,
+    /// Of streams of each speed and period.
+    leads: Mutex<Vec<(Speed, u64, LeadEstimate)>>,
     counter: Mutex<Option<ReadCounter>>,
     /// Whether there is one: asked with every transfer.
     has_counter: AtomicBool,
@@ -275,15 +280,23 @@ impl EstimatedClock {
         let clock = isoch_core::clock::FrameClock::free_run(host.now());
         EstimatedClock {
             host,
-            latency,
+            latency: AtomicU64::new(nanos(latency)),
+            least_latency: AtomicU64::new(nanos(latency)),
             clock: Mutex::new(clock),
             fresh: AtomicBool::new(true),
             numbering: Mutex::default(),
-            // Room for every period that USB has.
-            leads: Mutex::new(Vec::with_capacity(16)),
+            // Room for every period that USB has, at two speeds.
+            leads: Mutex::new(Vec::with_capacity(32)),
             counter: Mutex::default(),
             has_counter: AtomicBool::new(false),
         }
+    }
+
+    /// Completions of some device may be late, always, by this.
+    #[cfg_attr(all(not(test), any(shuttle, not(target_os = "linux"))), allow(dead_code))]
+    pub(crate) fn may_be_late(&self, by: Duration) {
+        self.latency.fetch_max(nanos(by), Ordering::Relaxed);
+        self.least_latency.fetch_min(nanos(by), Ordering::Relaxed);
     }
 
     /// From now on the controller's counter is read, too. The first to say so counts.
@@ -334,8 +347,16 @@ impl EstimatedClock {
     /// What may be wrong besides what the clock knows of.
     fn error(&self) -> Duration {
         // Whoever reads the counter does not depend on when completions are told.
-        if self.has_counter.load(Ordering::Relaxed) { Duration::ZERO } else { self.latency }
+        if self.has_counter.load(Ordering::Relaxed) { Duration::ZERO } else { duration(&self.latency) }
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn duration(nanos: &AtomicU64) -> Duration {
+    Duration::from_nanos(nanos.load(Ordering::Relaxed))
 }
 
 impl Number {
@@ -361,6 +382,11 @@ impl Number {
     }
 }
 
+/// Whether that lead is one of streams like this.
+fn is_of((speed, period, _): &(Speed, u64, LeadEstimate), timing: &EndpointTiming) -> bool {
+    (*speed, *period) == (timing.speed(), timing.period_microframes())
+}
+
 impl ClockSource for EstimatedClock {
     fn host(&self) -> &Host {
         &self.host
@@ -383,7 +409,7 @@ impl ClockSource for EstimatedClock {
     }
 
     fn common_error(&self) -> Duration {
-        self.error() + COMPLETION_LATENCY
+        duration(&self.least_latency).min(self.error()) + COMPLETION_LATENCY
     }
 
     fn is_fresh(&self) -> bool {
@@ -398,15 +424,16 @@ impl ClockSource for EstimatedClock {
         lock(&self.numbering).get_or_insert_with(|| number.offset_to(microframe));
     }
 
-    fn lead(&self, period: u64) -> Option<LeadEstimate> {
-        lock(&self.leads).iter().find(|(known, _)| *known == period).map(|(_, lead)| *lead)
+    fn lead(&self, timing: &EndpointTiming) -> Option<LeadEstimate> {
+        let leads = lock(&self.leads);
+        leads.iter().find(|known| is_of(known, timing)).map(|(.., lead)| *lead)
     }
 
-    fn keep_lead(&self, period: u64, lead: LeadEstimate) {
+    fn keep_lead(&self, timing: &EndpointTiming, lead: LeadEstimate) {
         let mut leads = lock(&self.leads);
-        match leads.iter_mut().find(|(known, _)| *known == period) {
-            Some((_, known)) => *known = lead,
-            None => leads.push((period, lead)),
+        match leads.iter_mut().find(|known| is_of(known, timing)) {
+            Some((.., known)) => *known = lead,
+            None => leads.push((timing.speed(), timing.period_microframes(), lead)),
         }
     }
 
@@ -446,6 +473,37 @@ mod tests {
                 assert_eq!(at(value).nearest(expected * 8, offset), Some(frame * 8), "{frame} at {expected}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_is_as_sure_as_the_least_sure_of_its_devices() {
+        let (high, full) = (Duration::from_micros(375), Duration::from_micros(1_250));
+        let clock = EstimatedClock::new(Host::new(Instant::now(), None), high);
+        assert_eq!((clock.error(), clock.common_error()), (high, high + COMPLETION_LATENCY));
+        clock.may_be_late(full);
+        assert_eq!((clock.error(), clock.common_error()), (full, high + COMPLETION_LATENCY));
+        clock.may_be_late(high);
+        assert_eq!(clock.error(), full);
+    }
+
+    #[test]
+    fn leads_are_kept_for_each_speed() {
+        use isoch_core::rules::descriptors::Endpoint;
+        let timing =
+            |speed, interval| EndpointTiming::new(speed, &Endpoint::new(0x01, 0x01, 192, interval)).unwrap();
+        let (full, high) = (timing(Speed::Full, 1), timing(Speed::High, 4));
+        assert_eq!(full.period_microframes(), high.period_microframes());
+        let clock = EstimatedClock::new(Host::new(Instant::now(), None), Duration::ZERO);
+        let lead = |millis| LeadEstimate {
+            lead: Duration::from_millis(millis),
+            uncertainty: Duration::ZERO,
+            observations: 1,
+        };
+        clock.keep_lead(&full, lead(10));
+        assert_eq!(clock.lead(&high), None);
+        clock.keep_lead(&high, lead(2));
+        clock.keep_lead(&high, lead(3));
+        assert_eq!((clock.lead(&full), clock.lead(&high)), (Some(lead(10)), Some(lead(3))));
     }
 
     #[test]

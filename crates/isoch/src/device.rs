@@ -138,7 +138,8 @@ impl Device {
 
     /// Takes the device's events over into a loop of the program's own: from now on nothing completes but in
     /// [`EventLoop::handle`](crate::EventLoop::handle), until what this returns is dropped. Waits of other threads
-    /// end there, too; a blocking wait on the loop's own thread would never end.
+    /// end there, too; a blocking wait on the loop's own thread would never end. This waits until no sink of the device
+    /// is being called any more, unless it is called from one.
     ///
     /// # Errors
     /// [`Error::Unsupported`] on a bus that has no such events (all but `usb:`); [`Error::Busy`] if another loop has

@@ -79,19 +79,21 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
-    /// The bus has not enough periodic bandwidth left.
+    /// The bus has not enough periodic bandwidth left, or its controller no room for another stream.
     #[error(
-        "the bus has no bandwidth for this alternate setting: it needs {needed} bytes per interval and {available} are left; choose a smaller alternate setting or stop another stream"
+        "the bus has no bandwidth for this alternate setting{}: choose a smaller alternate setting, stop another stream, or plug the device into another controller",
+        numbers(*needed, *available)
     )]
     NoBandwidth {
-        /// Bytes per frame (full speed) or per 125 µs.
-        needed: u64,
+        /// Bytes per frame (full speed) or per 125 µs; `None` where the system does not say.
+        needed: Option<u64>,
         /// What is left of them.
-        available: u64,
+        available: Option<u64>,
     },
     /// The system's memory for transfers would not do.
     #[error(
-        "these blocks need {needed} bytes of transfer memory and {available} are left: use at most {fits} blocks of this size, or smaller ones{remedy}"
+        "these blocks need {needed} bytes of transfer memory and {available} are left: {}{remedy}",
+        fitting(*fits)
     )]
     Budget {
         /// Bytes asked for.
@@ -130,6 +132,11 @@ pub enum Error {
     /// The device was unplugged.
     #[error("the device was unplugged: open it again when it is back (open_when_present waits for it)")]
     Gone,
+    /// The endpoint is of an alternate setting that is in force no more.
+    #[error(
+        "the endpoint's alternate setting is in force no more: choose it again, and open the endpoint anew"
+    )]
+    SettingChanged,
     /// The time given was not enough.
     #[error("timed out")]
     TimedOut,
@@ -157,6 +164,24 @@ pub enum Error {
     Bus(i32),
 }
 
+/// How much bandwidth there would have to be, as far as that is known.
+fn numbers(needed: Option<u64>, available: Option<u64>) -> String {
+    match (needed, available) {
+        (Some(needed), Some(available)) => {
+            format!(" (it needs {needed} bytes per interval, and {available} are left)")
+        }
+        _ => String::new(),
+    }
+}
+
+/// What to do where so many blocks fit.
+fn fitting(fits: u64) -> String {
+    match fits {
+        0 => "not even one fits, use smaller ones".into(),
+        fits => format!("use at most {fits} blocks of this size, or smaller ones"),
+    }
+}
+
 /// What the system said to a call.
 #[cfg(all(target_os = "linux", not(shuttle)))]
 pub(crate) fn system(what: impl std::fmt::Display, code: rustix::io::Errno) -> Error {
@@ -175,19 +200,40 @@ fn meaning(code: i32) -> &'static str {
     match code {
         _ if !cfg!(target_os = "linux") => "",
         2 => {
-            ": the system took it back, because the machine slept or another program changed the setting; submit it again"
+            ": the endpoint's setting is in force no more, because another program changed it; choose it again"
         }
         12 => {
             ": no memory: usbfs' budget or the kernel's memory is used up; use smaller blocks, or raise usbcore.usbfs_memory_mb"
         }
-        16 => ": another driver has the interface; claim it again",
+        16 => {
+            ": another driver or program took the interface; drop all that was opened from it, and claim it again"
+        }
         27 => ": it reaches further ahead than the controller plans; use shorter transfers, or fewer",
         28 => ": the bus has no bandwidth left; choose a smaller alternate setting, or another controller",
         71 | 84 | 62 => ": the device does not answer as it should; look at the cable, or a hub",
-        75 => ": the device sent more than it may",
-        90 => ": a packet is longer than the endpoint takes",
-        110 => ": the device did not answer in time",
-        113 => ": the device sleeps; open it again",
+        75 => ": the device sent more than it may; make room for the endpoint's longest packet",
+        90 => {
+            ": a packet is longer than the endpoint takes; send shorter ones, or choose a larger alternate setting"
+        }
+        108 => ": the system took it back, because the machine slept; submit it again",
+        110 => ": the device did not answer in time; try again, or look at the cable",
+        113 => ": the device is asleep, or not configured; try again, or open it again",
         _ => "",
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Every code that the page on Linux explains; and none is explained without a remedy.
+    #[test]
+    fn codes_have_a_meaning_and_a_remedy() {
+        for code in [2, 12, 16, 27, 28, 62, 71, 75, 84, 90, 108, 110, 113] {
+            let text = Error::Bus(code).to_string();
+            let (meaning, remedy) = text.split_once("; ").unwrap_or_default();
+            assert!(meaning.contains(&format!("(system code {code}: ")) && remedy.len() > 10, "{text}");
+        }
+        assert_eq!(Error::Bus(4000).to_string(), "the bus failed the transfer (system code 4000)");
     }
 }

@@ -18,7 +18,8 @@ impl EventLoop {
         EventLoop { events }
     }
 
-    /// Handles what has happened, and calls completion sinks. Does not wait.
+    /// Handles what has happened, and calls completion sinks. Does not wait, and does nothing if a sink that it is just
+    /// calling, or another thread, is in it already.
     pub fn handle(&self) {
         self.events.handle();
     }

@@ -162,6 +162,9 @@ impl<D: EndpointDirection> DataEndpoint<D> {
     }
 
     /// Clears a halt (CLEAR_FEATURE(ENDPOINT_HALT), USB 2.0 §9.4.5), after [`Error::Stall`].
+    ///
+    /// On Linux this itself waits until the device has answered (up to five seconds, if it does not): the system has no
+    /// other call for it.
     pub fn clear_halt(&self) -> DataTransfer<usize> {
         let setup =
             Setup { request_type: 0x02, request: 1, value: 0, index: u16::from(self.address), length: 0 };

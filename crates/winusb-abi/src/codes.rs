@@ -86,7 +86,9 @@ impl NtStatus {
             Error::Cancelled => NtStatus::CANCELLED,
             Error::TimedOut => NtStatus::IO_TIMEOUT,
             Error::Gone | Error::Closed => NtStatus::NO_SUCH_DEVICE,
-            Error::Argument(_) | Error::Layout(_) | Error::Start(_) => NtStatus::INVALID_PARAMETER,
+            Error::Argument(_) | Error::Layout(_) | Error::Start(_) | Error::SettingChanged => {
+                NtStatus::INVALID_PARAMETER
+            }
             Error::Budget { .. } => NtStatus::INSUFFICIENT_RESOURCES,
             Error::Unsupported(_) => NtStatus::NOT_SUPPORTED,
             // A stall, or anything else that went wrong on the bus.

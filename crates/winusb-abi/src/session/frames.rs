@@ -1,14 +1,15 @@
 //! Frame numbers as WinUSB counts them: 32 bits, and the performance counter beside them.
 //!
-//! Why a bias? Programs add 5 or 6 to the current frame and expect to be in time. Where the bus needs a longer lead,
-//! the current frame is told as one that is so much ahead, by a constant for each open file: only differences of
-//! frame numbers mean anything to a WinUSB program.
+//! Why a bias? Programs add 5 or 6 to the current frame and expect to be in time, and some of that is for their own way to
+//! the call. Where the bus needs a longer lead, or transfers must be handed over so long before their frame, the current
+//! frame is told as one that is so much ahead, by a constant for each open file: only differences of frame numbers mean
+//! anything to a WinUSB program.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use isoch::rules::winusb::{self, ASAP_LEAD_FRAMES};
-use isoch::{ClockSupport, Device, Direction, FrameClock, Stamp};
+use isoch::{ClockSupport, Device, Direction, FrameClock, Stamp, StartSupport};
 
 use crate::codes::win32;
 use crate::failure::Failure;
@@ -35,11 +36,14 @@ pub(crate) struct Current {
 impl Frames {
     pub(super) fn new(device: &Device) -> Self {
         let capabilities = [Direction::Out, Direction::In].map(|direction| device.capabilities(direction));
-        let lead = capabilities.iter().map(|capabilities| capabilities.lead).max().unwrap_or(0);
-        let bias = lead.saturating_sub(u64::from(ASAP_LEAD_FRAMES));
+        let biases = capabilities.iter().map(|capabilities| match capabilities.start {
+            // Whatever of the program's frames is left when it has called is not the bus's.
+            StartSupport::Anchored => capabilities.lead,
+            _ => capabilities.lead.saturating_sub(u64::from(ASAP_LEAD_FRAMES)),
+        });
         Frames {
             clock: device.clock(),
-            bias: u32::try_from(bias).unwrap_or(0),
+            bias: u32::try_from(biases.max().unwrap_or(0)).unwrap_or(0),
             known: capabilities.iter().any(|capabilities| capabilities.clock != ClockSupport::None),
         }
     }

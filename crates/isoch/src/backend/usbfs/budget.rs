@@ -13,6 +13,8 @@ use crate::{Error, error};
 /// What the kernel charges for a request besides its memory and packets (`struct async` and `struct urb`,
 /// rounded up).
 const REQUEST: u64 = 512;
+/// What it charges for an area of mapped memory besides its pages (`struct usb_memory`, rounded up).
+const AREA: u64 = 128;
 /// What it charges for a packet (`struct usb_iso_packet_descriptor`).
 const PACKET: u64 = 16;
 
@@ -39,15 +41,28 @@ impl Drop for Charge {
     }
 }
 
-/// What a block of `bytes` bytes, of so many requests and packets, takes of the budget.
-pub(crate) fn cost(bytes: usize, requests: usize, packets: usize) -> u64 {
-    bytes as u64 + requests as u64 * REQUEST + packets as u64 * PACKET
+/// What a block of `bytes` bytes, of so many requests and packets, takes of the budget. `areas` of memory are mapped
+/// for it (`usbdev_mmap` charges whole pages); none: it is copied.
+pub(crate) fn cost(bytes: usize, areas: usize, requests: usize, packets: usize) -> u64 {
+    let bytes = match areas {
+        0 => bytes,
+        _ => bytes.next_multiple_of(rustix::param::page_size()),
+    };
+    bytes as u64 + areas as u64 * AREA + requests as u64 * REQUEST + packets as u64 * PACKET
 }
 
+/// MiB that there are if nobody says otherwise (`drivers/usb/core/devio.c`).
+pub(crate) const USUAL_MEGABYTES: u64 = 16;
+
 /// The whole budget in bytes; `None`: there is no limit.
-pub(crate) fn limit() -> Option<u64> {
-    let text = std::fs::read_to_string("/sys/module/usbcore/parameters/usbfs_memory_mb").ok()?;
-    text.trim().parse::<u64>().ok().filter(|megabytes| *megabytes > 0).map(|megabytes| megabytes << 20)
+pub(super) fn limit() -> Option<u64> {
+    limit_in(std::fs::read_to_string("/sys/module/usbcore/parameters/usbfs_memory_mb").ok().as_deref())
+}
+
+/// The same by what the system shows, if it shows it.
+fn limit_in(text: Option<&str>) -> Option<u64> {
+    let megabytes = text.and_then(|text| text.trim().parse().ok()).unwrap_or(USUAL_MEGABYTES);
+    (megabytes > 0).then_some(megabytes << 20)
 }
 
 /// Whether so many blocks fit.
@@ -91,11 +106,29 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_what_does() {
-        let cost = cost(100_000, 1, 8);
+        let cost = cost(100_000, 0, 1, 8);
         assert!(check(8, cost, Some(1 << 20)).is_ok());
         assert!(check(1_000_000, cost, None).is_ok());
         let error = check(12, cost, Some(1 << 20)).unwrap_err();
         assert!(matches!(error, Error::Budget { fits: 10, .. }), "{error}");
         assert!(error.to_string().contains("1 MiB for all programs"), "{error}");
+        let error = check(1, 2 << 20, Some(1 << 20)).unwrap_err().to_string();
+        assert!(error.contains("not even one fits"), "{error}");
+    }
+
+    #[test]
+    fn mapped_memory_takes_whole_pages() {
+        let page = rustix::param::page_size();
+        assert_eq!(cost(1, 1, 1, 8) - cost(page, 0, 1, 8), AREA);
+        assert_eq!(cost(page + 1, 2, 0, 0), 2 * (page as u64 + AREA));
+        assert_eq!(cost(1536, 0, 1, 8), 1536 + REQUEST + 8 * PACKET);
+    }
+
+    #[test]
+    fn only_zero_means_no_limit() {
+        assert_eq!(limit_in(Some("0\n")), None);
+        assert_eq!(limit_in(Some("64\n")), Some(64 << 20));
+        // It is not shown, or could not be read just now.
+        assert_eq!([limit_in(None), limit_in(Some("?"))], [Some(16 << 20); 2]);
     }
 }

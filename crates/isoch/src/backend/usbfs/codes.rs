@@ -14,7 +14,19 @@ pub(super) fn errno(status: i32) -> Errno {
 
 /// Whether a call that ends with this found the device unplugged.
 pub(super) fn is_gone(code: Errno) -> bool {
-    matches!(code, Errno::NODEV | Errno::SHUTDOWN)
+    code == Errno::NODEV
+}
+
+/// Why the kernel took a request back, by a code that says less: with the same one it flushes what is in flight when
+/// the device is unplugged, when the machine goes to sleep (`usb_suspend_both`), and when the interface is
+/// unbound from usbfs (`usb_unbind_interface`). `is_attached`, `is_ours`: the device is there, the interface usbfs'.
+pub(super) fn taken_back(code: Errno, is_attached: impl Fn() -> bool, is_ours: impl Fn() -> bool) -> Errno {
+    match code {
+        Errno::SHUTDOWN | Errno::NOENT if !is_attached() => Errno::NODEV,
+        // What submitting it again would say.
+        Errno::SHUTDOWN | Errno::NOENT if !is_ours() => Errno::BUSY,
+        code => code,
+    }
 }
 
 /// The end of a control, bulk or interrupt transfer, by the status of its request.
@@ -22,8 +34,22 @@ pub(super) fn data_error(code: Errno) -> Error {
     match code {
         code if is_gone(code) => Error::Gone,
         Errno::PIPE => Error::Stall,
-        Errno::NOENT | Errno::CONNRESET => Error::Cancelled,
+        Errno::NOENT | Errno::CONNRESET | Errno::SHUTDOWN => Error::Cancelled,
         code => Error::Bus(code.raw_os_error()),
+    }
+}
+
+/// Why an endpoint cannot be used.
+pub(super) fn not_in_force(endpoint: u8) -> Error {
+    Error::Unsupported(format!("endpoint {endpoint:#04x} is not in an alternate setting that is in force"))
+}
+
+/// Why a halt could not be cleared.
+pub(super) fn clear_halt_error(code: Errno, endpoint: u8) -> Error {
+    match code {
+        Errno::NOENT => not_in_force(endpoint),
+        Errno::PIPE => Error::Stall,
+        code => refusal(code),
     }
 }
 
@@ -55,10 +81,8 @@ pub(super) fn setting_error(code: Errno, interface: u8, setting: u8) -> Error {
     match code {
         code if is_gone(code) => Error::Gone,
         Errno::PIPE => Error::Stall,
-        Errno::NOSPC => Error::Unsupported(format!(
-            "the bus has no bandwidth for alternate setting {setting} of interface {interface} (ENOSPC): choose a \
-             smaller alternate setting, stop another stream, or plug the device into another controller"
-        )),
+        // The second is what xHCI says when the controller itself has no room (`xhci_configure_endpoint_result`).
+        Errno::NOSPC | Errno::NOMEM => Error::NoBandwidth { needed: None, available: None },
         code => {
             error::system(format_args!("choosing alternate setting {setting} of interface {interface}"), code)
         }
@@ -72,7 +96,7 @@ pub(super) fn outcome(status: i32, asked_to: bool) -> Outcome {
     }
     match errno(status) {
         code if is_gone(code) => Outcome::DeviceGone,
-        Errno::NOENT | Errno::CONNRESET if asked_to => Outcome::Cancelled,
+        Errno::NOENT | Errno::CONNRESET | Errno::SHUTDOWN if asked_to => Outcome::Cancelled,
         code => Outcome::Failed(code.raw_os_error()),
     }
 }
@@ -154,15 +178,48 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_back_is_unplugged_taken_away_or_asleep() {
+        let why = |code, is_attached, is_ours| taken_back(code, || is_attached, || is_ours);
+        for code in [Errno::SHUTDOWN, Errno::NOENT] {
+            assert_eq!(why(code, false, false), Errno::NODEV);
+            assert_eq!(why(code, true, false), Errno::BUSY);
+            assert_eq!(why(code, true, true), code);
+        }
+        // Nobody is asked about anything else.
+        let asked = || unreachable!();
+        assert_eq!(taken_back(Errno::PIPE, asked, asked), Errno::PIPE);
+    }
+
+    #[test]
     fn transfers() {
         assert_eq!(outcome(0, false), Outcome::Completed);
         assert_eq!(outcome(-2, true), Outcome::Cancelled);
         assert_eq!(outcome(-2, false), Outcome::Failed(2));
-        assert_eq!(outcome(-108, true), Outcome::DeviceGone);
+        assert_eq!(outcome(-108, true), Outcome::Cancelled);
+        assert_eq!(outcome(-108, false), Outcome::Failed(108));
+        assert_eq!(outcome(-16, false), Outcome::Failed(16));
         assert_eq!(outcome(-19, false), Outcome::DeviceGone);
         assert_eq!(outcome(-121, false), Outcome::Failed(121));
         assert!(matches!(data_error(Errno::PIPE), Error::Stall));
         assert!(matches!(data_error(Errno::NOENT), Error::Cancelled));
         assert!(matches!(refusal(Errno::NODEV), Error::Gone));
+    }
+
+    #[test]
+    fn a_halt_of_no_endpoint_is_not_cancelled() {
+        assert!(clear_halt_error(Errno::NOENT, 0x85).to_string().contains("0x85"));
+        assert!(matches!(clear_halt_error(Errno::PIPE, 0x85), Error::Stall));
+        assert!(matches!(clear_halt_error(Errno::NODEV, 0x85), Error::Gone));
+    }
+
+    #[test]
+    fn settings_that_do_not_fit() {
+        for code in [Errno::NOSPC, Errno::NOMEM] {
+            let error = setting_error(code, 1, 2);
+            assert!(matches!(error, Error::NoBandwidth { needed: None, available: None }), "{error}");
+            assert!(error.to_string().contains("another controller"), "{error}");
+        }
+        assert!(matches!(setting_error(Errno::PIPE, 1, 2), Error::Stall));
+        assert!(setting_error(Errno::INVAL, 1, 2).to_string().contains("alternate setting 2 of interface 1"));
     }
 }

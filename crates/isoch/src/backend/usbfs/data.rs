@@ -29,8 +29,11 @@ pub(super) fn submit(shared: &Arc<Shared>, request: DataRequest, done: Arc<dyn D
     if let DataTarget::Control(setup) = request.target
         && setup.is_clear_halt()
     {
-        // The host's side has a state of its own, which only this call clears.
-        let cleared = shared.node.clear_halt(setup.index as u8).map_err(codes::data_error);
+        // The host's side has a state of its own, which only this call clears. It waits for the device, up to five
+        // seconds; nothing else does, and that is said where it is offered.
+        let endpoint = setup.index as u8;
+        let cleared = shared.node.clear_halt(endpoint);
+        let cleared = cleared.map_err(|code| codes::clear_halt_error(code, endpoint));
         return done.done(Vec::new(), cleared.map(|()| 0));
     }
     if let Err(error) = begin(shared, request, &done) {
@@ -46,7 +49,7 @@ fn begin(shared: &Shared, request: DataRequest, done: &Arc<dyn DataReport>) -> R
     let token = state.id();
     let deadline = request.timeout.map(|timeout| shared.now() + timeout);
     let mut data = request.data;
-    let (kind, endpoint, interface, header) = match request.target {
+    let (kind, endpoint, interface, packet) = match request.target {
         DataTarget::Control(setup) => {
             let (value, index, length) =
                 (setup.value.to_le_bytes(), setup.index.to_le_bytes(), setup.length.to_le_bytes());
@@ -54,26 +57,24 @@ fn begin(shared: &Shared, request: DataRequest, done: &Arc<dyn DataReport>) -> R
                 .into_iter()
                 .chain(value.into_iter().chain(index).chain(length));
             data.splice(0..0, packet);
-            (TYPE_CONTROL, 0, None, SETUP)
+            (TYPE_CONTROL, 0, None, 1)
         }
         DataTarget::Endpoint(endpoint) => {
-            let missing = || {
-                Error::Unsupported(format!(
-                    "endpoint {endpoint:#04x} is not in an alternate setting that is in force"
-                ))
-            };
-            let (interface, kind) = shared.kind_of(&state, endpoint).ok_or_else(missing)?;
-            (kind, endpoint, Some(interface), 0)
+            let found = shared.kind_of(&state, endpoint);
+            let (interface, kind, packet) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
+            state.check_change(interface)?;
+            (kind, endpoint, Some(interface), packet)
         }
     };
-    let charge = Charge::new(budget::cost(data.len().min(MOST_SCATTERED), 1, 0));
+    let charge = Charge::new(budget::cost(data.len().min(MOST_SCATTERED), 0, 1, 0));
     let mut flight = DataFlight {
         token,
         submitted: None,
         data,
-        header,
+        header: if kind == TYPE_CONTROL { SETUP } else { 0 },
         moved: 0,
         asked: 0,
+        most: most_bytes(kind, packet, shared.capabilities),
         kind,
         endpoint,
         interface,
@@ -98,34 +99,31 @@ pub(super) fn cancel(shared: &Shared, done: &Arc<dyn DataReport>) {
 }
 
 impl Shared {
-    /// The interface that has a bulk or interrupt endpoint in the setting in force, and which kind that is.
-    fn kind_of(&self, state: &State, endpoint: u8) -> Option<(u8, u8)> {
+    /// The interface that has a bulk or interrupt endpoint in the setting in force, which kind that is, and how long
+    /// its packets are.
+    fn kind_of(&self, state: &State, endpoint: u8) -> Option<(u8, u8, usize)> {
         self.configuration.interfaces.iter().find_map(|interface| {
             let setting = interface.alternate(state.setting(interface.number))?;
-            let kind = match setting.endpoint(endpoint)?.transfer_type() {
+            let found = setting.endpoint(endpoint)?;
+            let kind = match found.transfer_type() {
                 TransferType::Bulk => TYPE_BULK,
                 TransferType::Interrupt => TYPE_INTERRUPT,
                 _ => return None,
             };
-            Some((interface.number, kind))
+            // USB 2.0 §9.6.6: the bits above say how many there are in a microframe.
+            Some((interface.number, kind, usize::from(found.max_packet_size & 0x7ff)))
         })
     }
 
     /// Gives the kernel the next piece of a transfer.
     fn submit_next(&self, flight: &mut DataFlight, spare: &mut Spare) -> Result<(), Errno> {
-        let most = match flight.kind {
-            // A control transfer is one request.
-            TYPE_CONTROL => usize::MAX,
-            TYPE_BULK if self.capabilities & capability::BULK_SCATTER_GATHER != 0 => MOST_SCATTERED,
-            // A multiple of every packet size.
-            _ => MOST_COPIED,
-        };
         let left = &mut flight.data[flight.moved..];
-        let length = left.len().min(most);
+        let length = left.len().min(flight.most);
+        let buffer_length = i32::try_from(length).map_err(|_| Errno::INVAL)?;
         let mut urb = spare.take();
         urb.prepare(flight.kind, flight.endpoint, Owner::Data { token: flight.token });
         urb.raw.buffer = left.as_mut_ptr().cast();
-        urb.raw.buffer_length = i32::try_from(length).map_err(|_| Errno::INVAL)?;
+        urb.raw.buffer_length = buffer_length;
         flight.asked = length - flight.header;
         // SAFETY: the data stays in the list of flights until the request is reaped; moving the vector does not
         // move its bytes.
@@ -165,6 +163,17 @@ impl Shared {
     }
 }
 
+/// The most bytes in a request: whole packets, because a shorter one would end the transfer.
+fn most_bytes(kind: u8, packet: usize, capabilities: u32) -> usize {
+    let most = match kind {
+        // A control transfer is one request.
+        TYPE_CONTROL => return usize::MAX,
+        TYPE_BULK if capabilities & capability::BULK_SCATTER_GATHER != 0 => MOST_SCATTERED,
+        _ => MOST_COPIED,
+    };
+    most - most % packet.max(1)
+}
+
 fn finish(mut flight: DataFlight, failed: Option<Errno>, lists: &mut events::Lists) {
     flight.data.truncate(flight.header + flight.moved);
     flight.data.drain(..flight.header);
@@ -178,4 +187,24 @@ fn finish(mut flight: DataFlight, failed: Option<Errno>, lists: &mut events::Lis
         }),
     };
     lists.told(flight.done, flight.data, result);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_whole_packets() {
+        assert_eq!(most_bytes(TYPE_CONTROL, 64, 0), usize::MAX);
+        assert_eq!(most_bytes(TYPE_BULK, 512, 0), MOST_COPIED);
+        assert_eq!(most_bytes(TYPE_BULK, 512, capability::BULK_SCATTER_GATHER), MOST_SCATTERED);
+        // Of a slow mouse, and of descriptors that make no sense.
+        for packet in [1, 3, 7, 60, 1023, 0x7ff, 0] {
+            let most = most_bytes(TYPE_INTERRUPT, packet, 0);
+            assert!(
+                most > MOST_COPIED / 2 && most <= MOST_COPIED && most.is_multiple_of(packet.max(1)),
+                "{packet}"
+            );
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Devices behind usbfs.
 
+use std::sync::TryLockError;
+
 use isoch_core::rules::EndpointTiming;
 use isoch_core::rules::descriptors::TransferType;
 use isoch_core::{Capabilities, ClockSupport, FrameSource, Lengths, Memory, Results, StartSupport};
@@ -9,14 +11,14 @@ use super::closing::Closing;
 use super::events::Lists;
 use super::isoch::UsbfsPort;
 use super::list::Place;
-use super::memory::{CopiedMemory, MOST_COPIED, MappedMemory, Mode};
+use super::memory::{self, CopiedMemory, MOST_COPIED, MappedMemory, Mode};
 use super::shared::{Pipe, Shared};
 use super::split::{self, Limits};
 use super::{codes, data};
 use crate::bus::{BusDevice, DataReport, DataRequest, HandlesEvents, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::device::DeviceInformation;
-use crate::sync::{Arc, Mutex, Weak, lock};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::wait::Waiting;
 use crate::{Direction, Error};
 
@@ -40,7 +42,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.shared.lock().closing = Some(Closing::begin());
+        self.shared.lock().closing = Some(Closing::begin(&self.shared));
         self.shared.changed.notify_all();
         self.shared.wakes.nudge();
     }
@@ -63,6 +65,26 @@ impl UsbfsDevice {
     fn requests(&self, bytes: usize, packets: usize) -> usize {
         let limits = Limits { bytes: MOST_COPIED, areas: false, packets_per_frame: 8 };
         split::most_requests(packets, bytes / packets.max(1), limits)
+    }
+
+    /// Bytes in an area, if blocks like this one are mapped; `None`: they are copied.
+    fn area(&self, bytes: usize, packets: usize) -> Result<Option<usize>, Error> {
+        let shared = self.shared();
+        let interval = bytes / packets.max(1);
+        match shared.wanted_memory {
+            Some(Mode::Mapped) => memory::wanted_area(shared.capabilities, bytes, interval).map(Some),
+            Some(Mode::Copied) => Ok(None),
+            None if bytes > 0 && shared.controller.memory(&shared.node) == Mode::Mapped => {
+                Ok(MappedMemory::area(bytes, interval))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What a block takes of the budget.
+    fn cost(&self, bytes: usize, packets: usize, area: Option<usize>) -> u64 {
+        let areas = area.map_or(0, |area| bytes.div_ceil(area));
+        budget::cost(bytes, areas, self.requests(bytes, packets), packets)
     }
 }
 
@@ -101,22 +123,13 @@ impl BusDevice for UsbfsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        for pipe in state.pipes.iter_mut().filter(|pipe| pipe.interface == interface) {
-            if !pipe.flights.is_empty() {
-                return Err(Error::Busy {
-                    what: format!("interface {interface}"),
-                    remedy: "transfers are pending on it; drain or abort them first",
-                });
-            }
-            pipe.stale = true;
-        }
+        let before = state.setting(interface);
+        let pipes = state.begin_change(interface)?;
         drop(state);
         let put = shared.node.set_interface(interface, setting);
-        put.map_err(|code| codes::setting_error(code, interface, setting))?;
-        if let Some(claimed) = shared.lock().interface(interface) {
-            claimed.setting = setting;
-        }
-        Ok(())
+        let in_force = if put.is_ok() { setting } else { before };
+        shared.lock().end_change(interface, in_force, &pipes);
+        put.map_err(|code| codes::setting_error(code, interface, setting))
     }
 
     fn submit_data(&self, request: DataRequest, done: Arc<dyn DataReport>) {
@@ -148,7 +161,7 @@ impl BusDevice for UsbfsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        if state.pipes.iter().any(|pipe| pipe.endpoint == endpoint && !pipe.closed && !pipe.stale) {
+        if state.pipes.iter().any(|pipe| pipe.endpoint == endpoint && !pipe.closed && !pipe.is_stale()) {
             return Err(Error::Busy {
                 what: format!("endpoint {endpoint:#04x}"),
                 remedy: "it is open already; drop the other handle first",
@@ -159,13 +172,11 @@ impl BusDevice for UsbfsDevice {
             let found = setting.endpoint(endpoint)?;
             (found.transfer_type() == TransferType::Isochronous).then_some((interface.number, found))
         });
-        let (interface, found) = found.ok_or_else(|| {
-            Error::Unsupported(format!(
-                "endpoint {endpoint:#04x} is not in an alternate setting that is in force"
-            ))
-        })?;
+        let (interface, found) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
+        state.check_change(interface)?;
         let period = EndpointTiming::new(shared.speed, found)?.period_microframes();
         let id = state.id();
+        let stale = Arc::default();
         state.pipes.push(Pipe {
             id,
             endpoint,
@@ -178,30 +189,28 @@ impl BusDevice for UsbfsDevice {
             requests: Default::default(),
             due: Default::default(),
             deadline: None,
-            stale: false,
+            stale: Arc::clone(&stale),
             closed: false,
             told_gone: false,
         });
-        Ok(Box::new(UsbfsPort { session: Arc::clone(&self.session), pipe: id }))
+        Ok(Box::new(UsbfsPort { session: Arc::clone(&self.session), pipe: id, stale }))
     }
 
     fn allocate(&self, bytes: usize, packets: usize) -> Result<Box<dyn Memory>, Error> {
-        let shared = self.shared();
-        let charge = Charge::new(budget::cost(bytes, self.requests(bytes, packets), packets));
-        let mode = shared.wanted_memory.unwrap_or_else(|| shared.controller.memory(&shared.node));
-        let area = MappedMemory::area(bytes, bytes / packets.max(1));
-        let Some(area) = area.filter(|_| mode == Mode::Mapped && bytes > 0) else {
+        let area = self.area(bytes, packets)?;
+        let charge = Charge::new(self.cost(bytes, packets, area));
+        let Some(area) = area else {
             let bytes = vec![0; bytes].into_boxed_slice();
             return Ok(Box::new(CopiedMemory { bytes, _charge: charge }));
         };
-        match MappedMemory::new(&shared.node, bytes, area, charge) {
+        match MappedMemory::new(&self.shared().node, bytes, area, charge) {
             Ok(memory) => Ok(Box::new(memory)),
             Err(code) => Err(budget::not_mapped(code, bytes)),
         }
     }
 
     fn check_budget(&self, blocks: usize, bytes: usize, packets: usize) -> Result<(), Error> {
-        let cost = budget::cost(bytes, self.requests(bytes, packets), packets);
+        let cost = self.cost(bytes, packets, self.area(bytes, packets)?);
         budget::check(blocks, cost, budget::limit())
     }
 
@@ -220,13 +229,21 @@ impl BusDevice for UsbfsDevice {
     fn take_over_events(&self) -> Result<Box<dyn HandlesEvents>, Error> {
         let shared = self.shared();
         let mut state = shared.lock();
-        if std::mem::replace(&mut state.own_loop, true) {
+        if state.own_loop {
             return Err(Error::Busy {
                 what: "the device's events".into(),
                 remedy: "another loop handles them; drop its `EventLoop` first",
             });
         }
+        state.own_loop = true;
+        shared.wakes.nudge();
+        let own = Some(std::thread::current().id());
+        while state.handler.is_some() && state.handler != own {
+            let waited = shared.changed.wait(state);
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
         drop(state);
+        // What is to be done at what time is found out with the first look.
         shared.wakes.nudge();
         Ok(Box::new(OwnLoop { session: Arc::clone(&self.session), lists: Mutex::default() }))
     }
@@ -244,18 +261,23 @@ impl HandlesEvents for OwnLoop {
     }
 
     fn handle(&self) {
-        let shared = self.session.shared();
-        let mut lists = lock(&self.lists);
-        shared.lock().handler = Some(std::thread::current().id());
-        shared.turn(&mut lists, true);
-        shared.lock().handler = None;
+        // A sink that is just being told, or another thread, calls this: then that one goes on.
+        let mut lists = match self.lists.try_lock() {
+            Ok(lists) => lists,
+            Err(TryLockError::Poisoned(lists)) => lists.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.session.shared().handle(&mut lists);
     }
 }
 
 impl Drop for OwnLoop {
     fn drop(&mut self) {
         let shared = self.session.shared();
-        shared.lock().own_loop = false;
+        let mut state = shared.lock();
+        state.own_loop = false;
+        state.sleeping_until = None;
+        drop(state);
         shared.changed.notify_all();
     }
 }

@@ -27,6 +27,9 @@ const DEVICE: u64 = 0;
 const TIMER: u64 = 1;
 const NUDGE: u64 = 2;
 
+/// How often it is looked after what the kernel still has of a device that is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
 /// What wakes whoever handles a device's events.
 pub(super) struct Wakes {
     epoll: OwnedFd,
@@ -77,6 +80,12 @@ impl Wakes {
             Ok(Wakes { epoll, timer, nudge, set_to: Mutex::new(Time::MAX) })
         };
         make().map_err(|code| error::system("watching the device", code))
+    }
+
+    /// The device wakes nobody any more.
+    fn forget(&self, device: impl AsFd) {
+        // Forgotten already is forgotten.
+        let _ = epoll::delete(&self.epoll, device);
     }
 
     /// The one descriptor.
@@ -145,13 +154,15 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut lists = Lists::default();
     loop {
         let mut state = shared.lock();
-        while state.own_loop && state.closing.is_none() {
+        while state.own_loop && state.closing.is_none() && !state.ended {
+            state.handler = None;
+            shared.changed.notify_all();
             let waited = shared.changed.wait(state);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         }
         state.handler = Some(std::thread::current().id());
         drop(state);
-        if !shared.turn(&mut lists, false) {
+        if !shared.turn(&mut lists) {
             return;
         }
     }
@@ -165,19 +176,22 @@ impl Shared {
         }
     }
 
-    /// Waits for something to happen, unless `at_once`, and tells it. `false`: nobody uses the device any more, and
-    /// nothing is left to be done.
-    pub(super) fn turn(&self, lists: &mut Lists, at_once: bool) -> bool {
+    /// Waits for something to happen, and tells it. `false`: nobody uses the device any more, and nothing is left to be
+    /// done.
+    fn turn(&self, lists: &mut Lists) -> bool {
         let mut state = self.lock();
         let mut now = self.time_for(&state);
         let next = self.collect(&mut state, lists, now);
+        if state.ended {
+            return false;
+        }
         if lists.is_empty() && lists.near != Time::MAX {
             drop(state);
             // A part of a millisecond at most, and only before a stream is begun.
             while self.now() < lists.near {
                 std::hint::spin_loop();
             }
-            return self.turn(lists, at_once);
+            return true;
         }
         if lists.is_empty() {
             if state.closing.is_some() && state.is_idle() && state.interfaces.is_empty() {
@@ -187,21 +201,55 @@ impl Shared {
             state.sleeping_until = Some(next);
             drop(state);
             self.wakes.wake_at(next, now);
-            let device = self.wakes.wait(at_once);
+            let device = self.wakes.wait(false);
             now = self.now();
             state = self.lock();
             state.sleeping_until = None;
-            if device {
+            if state.ended {
+                return false;
+            }
+            if device || state.gone {
                 self.reap(&mut state, lists, now);
             }
             // Otherwise that is done before the next wait.
-            if at_once || !device {
+            if !device {
                 self.collect(&mut state, lists, now);
             }
         }
         drop(state);
         self.tell(lists);
         true
+    }
+
+    /// Tells what has happened, in the program's own loop, and sees to it that the descriptor becomes readable when
+    /// there is more.
+    pub(super) fn handle(&self, lists: &mut Lists) {
+        let device = self.wakes.wait(true);
+        let mut now = self.now();
+        let mut state = self.lock();
+        state.sleeping_until = None;
+        state.handler = Some(std::thread::current().id());
+        if !state.ended && (device || state.gone) {
+            self.reap(&mut state, lists, now);
+        }
+        let next = loop {
+            let next = self.collect(&mut state, lists, now);
+            if state.ended {
+                return;
+            }
+            if lists.is_empty() {
+                // Nobody spins in a loop that is not ours.
+                break next.min(lists.near);
+            }
+            drop(state);
+            self.tell(lists);
+            now = self.now();
+            state = self.lock();
+        };
+        state.handler = None;
+        state.sleeping_until = Some(next);
+        drop(state);
+        self.wakes.wake_at(next, now);
     }
 
     /// Takes back what is over. `woken`: when usbfs said that something is.
@@ -218,7 +266,7 @@ impl Shared {
                 Ok(None) => return,
                 Err(code) => {
                     if codes::is_gone(code) {
-                        self.unplugged(state, lists, seen);
+                        self.unplugged(state);
                     }
                     return;
                 }
@@ -238,7 +286,10 @@ impl Shared {
     }
 
     /// A request is over.
-    fn over(&self, state: &mut State, urb: Box<Urb>, seen: Time, lists: &mut Lists) {
+    fn over(&self, state: &mut State, mut urb: Box<Urb>, seen: Time, lists: &mut Lists) {
+        if urb.raw.status < 0 {
+            self.find_out_why(state, &mut urb);
+        }
         match urb.owner {
             Owner::Data { token } => self.data_over(state, token, &urb, lists),
             Owner::Isoch { pipe, flight, first_packet } => {
@@ -264,27 +315,40 @@ impl Shared {
         state.spare.put(urb);
     }
 
-    /// The device is gone, and the kernel has given back all it had.
-    fn unplugged(&self, state: &mut State, lists: &mut Lists, seen: Time) {
-        state.gone = true;
-        for pipe in &mut state.pipes {
-            pipe.requests.clear();
-            let reports = pipe.reports.clone();
-            for mut flight in pipe.flights.drain(..) {
-                flight.outcome = isoch_core::Outcome::DeviceGone;
-                flight.block.forget_results();
-                flight.carried = None;
-                lists.telling.isoch(&reports, done(flight, seen));
+    /// Asks why the kernel took a request back, if nobody had cancelled it.
+    #[cold]
+    fn find_out_why(&self, state: &State, urb: &mut Urb) {
+        let found = match urb.owner {
+            Owner::Data { token } => {
+                let flight = state.data.iter().find(|known| known.token == token);
+                flight.map(|flight| (flight.interface, flight.cancelled))
             }
-        }
-        for flight in state.data.drain(..) {
-            lists.told(flight.done, Vec::new(), Err(Error::Gone));
-        }
+            Owner::Isoch { pipe, flight, .. } => {
+                let pipe = state.pipes.iter().find(|known| known.id == pipe);
+                pipe.and_then(|pipe| {
+                    let flight = pipe.flights.iter().find(|known| known.id == flight)?;
+                    Some((Some(pipe.interface), flight.cancelled))
+                })
+            }
+        };
+        let Some((interface, false)) = found else { return };
+        // An interface that nobody has is not ours either; of a device as a whole nobody takes anything away.
+        let is_ours = || interface.is_none_or(|number| self.node.driver(number).as_deref() == Some("usbfs"));
+        let why = codes::taken_back(codes::errno(urb.raw.status), || self.node.is_attached(), is_ours);
+        urb.raw.status = -why.raw_os_error();
+    }
+
+    /// The device is gone. What the kernel still has of it comes back while it takes the device out (`usbdev_remove`),
+    /// and is the kernel's until then; but the node is "hung up" from now on, and would wake us all the time.
+    fn unplugged(&self, state: &mut State) {
+        state.gone = true;
+        self.wakes.forget(&self.node);
     }
 
     /// The time, if anything is due at some time; otherwise any will do.
     fn time_for(&self, state: &State) -> Time {
-        let waits = !state.data.is_empty() || state.pipes.iter().any(|pipe| pipe.deadline.is_some());
+        let waits =
+            state.gone || !state.data.is_empty() || state.pipes.iter().any(|pipe| pipe.deadline.is_some());
         if waits { self.now() } else { Time::ZERO }
     }
 
@@ -296,7 +360,7 @@ impl Shared {
             self.discard_all(state);
             state.interfaces.iter_mut().for_each(|claimed| claimed.used = false);
         }
-        let mut next = Time::MAX;
+        let mut next = if state.gone && !state.is_idle() { now + LOOK_AGAIN } else { Time::MAX };
         for flight in &mut state.data {
             match flight.deadline {
                 Some(deadline) if deadline <= now => {
@@ -354,14 +418,7 @@ impl Shared {
         if lists.is_empty() {
             return;
         }
-        // All are let go before a driver takes the first: it takes its siblings, too. The kernel itself puts them into
-        // setting 0 (`usb_unbind_interface`).
-        for (number, _) in &lists.released {
-            self.release(*number);
-        }
-        for (number, _) in lists.released.iter().filter(|(_, detached)| *detached) {
-            self.reconnect(*number);
-        }
+        self.give_back(&lists.released);
         for number in &lists.idle {
             // A device that is gone, or has no setting 0, is left alone.
             let _ = self.node.set_interface(*number, 0);

@@ -14,12 +14,14 @@ use super::shared::{Deadline, Flight, Pipe, Request, Shared, State};
 use super::split::{self, Limits};
 use super::urb::{IsoPacket, Owner, Spare, TYPE_ISO, Urb};
 use crate::bus::{HandedOver, IsochPort};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::{Direction, Error};
 
 pub(super) struct UsbfsPort {
     pub(super) session: Arc<Session>,
     pub(super) pipe: u64,
+    /// As [`Pipe::stale`].
+    pub(super) stale: Arc<AtomicBool>,
 }
 
 impl UsbfsPort {
@@ -29,6 +31,10 @@ impl UsbfsPort {
 }
 
 impl IsochPort for UsbfsPort {
+    fn check(&self, _packets: &[Packet]) -> Result<(), Error> {
+        if self.stale.load(Ordering::Relaxed) { Err(Error::SettingChanged) } else { Ok(()) }
+    }
+
     fn may_slide(&self) -> bool {
         self.shared().facts.follows_within.is_some()
     }
@@ -40,9 +46,12 @@ impl IsochPort for UsbfsPort {
         let now = shared.now();
         let last = shared.last_request(state, self.pipe, now);
         let State { pipes, spare, early, gone, witness, .. } = state;
-        let Some(pipe) = pipes.iter_mut().find(|pipe| pipe.id == self.pipe && !pipe.stale && !*gone) else {
+        let Some(pipe) = pipes.iter_mut().find(|pipe| pipe.id == self.pipe && !*gone) else {
             return Err((block, Error::Gone));
         };
+        if pipe.is_stale() {
+            return Err((block, Error::SettingChanged));
+        }
         if let (Last::None, Some(witness)) = (last, witness) {
             witness.begin(pipe.endpoint);
         }
@@ -64,8 +73,13 @@ impl IsochPort for UsbfsPort {
         pipe.flights.push_back(flight);
         early.reserve(pipe.requests.len());
         if let Some(code) = code {
+            let taken = pipe.requests.iter().filter(|request| request.flight == id);
+            let taken = taken.map(|request| request.packets as usize).sum();
             if let Some(flight) = pipe.flights.back_mut() {
                 flight.outcome = codes::outcome(-code.raw_os_error(), false);
+                // The rest will not be told of, and the block may carry results of the transfer before.
+                let rest = flight.block.packets_mut().iter_mut().skip(taken);
+                rest.for_each(|packet| (packet.actual, packet.status) = (0, PacketStatus::Cancelled));
             }
             pipe.discard(&shared.node, |flight| flight == id);
         }
@@ -108,7 +122,7 @@ impl Drop for UsbfsPort {
         if let Some(pipe) = state.pipe(self.pipe) {
             pipe.closed = true;
             let kept = pipe.reports.upgrade().filter(|_| !pipe.flights.is_empty());
-            pipe.kept = kept.map(|kept| (kept, Closing::begin()));
+            pipe.kept = kept.map(|kept| (kept, Closing::begin(shared)));
             pipe.deadline = None;
             pipe.discard(&shared.node, |_| true);
         }
@@ -179,10 +193,7 @@ impl Shared {
         spare: &mut Spare,
         now: Time,
     ) -> Result<(), Errno> {
-        let Pieces { bytes, fixed } = flight.block.pieces();
-        // Memory of another bus's is copied.
-        let bytes = if fixed { bytes } else { bytes.min(MOST_COPIED) };
-        let limits = Limits { bytes, areas: fixed, packets_per_frame: pipe.packets_per_frame };
+        let limits = limits(flight.block.pieces(), self.node.id(), pipe.packets_per_frame);
         let total = flight.block.packets().len();
         let mut from = 0;
         while from < total {
@@ -208,6 +219,12 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// What limits requests of this memory to the node with this number. What is not mapped through that is copied.
+fn limits(Pieces { bytes, fixed }: Pieces, node: u64, packets_per_frame: usize) -> Limits {
+    let areas = fixed == Some(node);
+    Limits { bytes: if areas { bytes } else { bytes.min(MOST_COPIED) }, areas, packets_per_frame }
 }
 
 /// `-EXDEV`.
@@ -311,5 +328,23 @@ impl Flight {
             Outcome::Cancelled if self.block.packets().iter().all(served) => Outcome::Completed,
             outcome => outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_mapped_elsewhere_is_copied() {
+        let seen = |fixed, node| {
+            let limits = limits(Pieces { bytes: 1 << 20, fixed }, node, 8);
+            (limits.bytes, limits.areas)
+        };
+        assert_eq!(seen(Some(7), 7), (1 << 20, true));
+        assert_eq!(seen(Some(7), 8), (MOST_COPIED, false));
+        assert_eq!(seen(None, 7), (MOST_COPIED, false));
+        let little = limits(Pieces { bytes: 4096, fixed: Some(7) }, 8, 1);
+        assert_eq!((little.bytes, little.areas), (4096, false));
     }
 }

@@ -17,6 +17,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::budget::Charge;
 use super::node::{Node, capability};
+use crate::Error;
 
 /// The most bytes in one area of mapped memory: each is contiguous for the controller, which long ones may find no
 /// room for.
@@ -64,7 +65,7 @@ impl Memory for CopiedMemory {
     }
 
     fn pieces(&self) -> Pieces {
-        Pieces { bytes: MOST_COPIED, fixed: false }
+        Pieces { bytes: MOST_COPIED, fixed: None }
     }
 }
 
@@ -75,6 +76,8 @@ pub(super) struct MappedMemory {
     mapped: usize,
     length: usize,
     area: usize,
+    /// [`Node::id`] of the one that it is mapped through.
+    node: u64,
     _charge: Charge,
 }
 
@@ -104,7 +107,7 @@ impl MappedMemory {
             unsafe { mmap_anonymous(std::ptr::null_mut(), mapped, ProtFlags::empty(), MapFlags::PRIVATE)? };
         let address = NonNull::new(place.cast::<u8>()).ok_or(Errno::NOMEM)?;
         // From here on it is unmapped when dropped.
-        let memory = MappedMemory { address, mapped, length: bytes, area, _charge: charge };
+        let memory = MappedMemory { address, mapped, length: bytes, area, node: node.id(), _charge: charge };
         let mut from = 0;
         while from < mapped {
             let length = area.min(mapped - from);
@@ -131,7 +134,7 @@ impl Memory for MappedMemory {
     }
 
     fn pieces(&self) -> Pieces {
-        Pieces { bytes: self.area, fixed: true }
+        Pieces { bytes: self.area, fixed: Some(self.node) }
     }
 }
 
@@ -142,13 +145,27 @@ impl Drop for MappedMemory {
     }
 }
 
-/// Times both kinds of memory. `None` where nothing can be mapped.
-pub(super) fn measure(node: &Node) -> Option<Timing> {
+/// Bytes in an area of memory that must be mapped because the address says so (`?memory=mmap`).
+pub(super) fn wanted_area(capabilities: u32, bytes: usize, interval: usize) -> Result<usize, Error> {
+    const REMEDY: &str = "leave `memory=mmap` out, and they are copied";
+    if capabilities & capability::MMAP == 0 {
+        return Err(Error::Unsupported(format!("this kernel maps no memory for transfers here: {REMEDY}")));
+    }
+    MappedMemory::area(bytes, interval).ok_or_else(|| {
+        Error::Unsupported(format!(
+            "blocks of {bytes} bytes in packets of {interval} cannot be mapped, because no MiB of whole pages holds \
+             whole packets: use blocks of up to 1 MiB, or {REMEDY}"
+        ))
+    })
+}
+
+/// Times both kinds of memory. `None` where nothing can be mapped; an error if it cannot just now.
+pub(super) fn measure(node: &Node) -> Result<Option<Timing>, Errno> {
     const BYTES: usize = 64 << 10;
     if node.capabilities() & capability::MMAP == 0 {
-        return None;
+        return Ok(None);
     }
-    let mut mapped = MappedMemory::new(node, BYTES, BYTES, Charge::none()).ok()?;
+    let mut mapped = MappedMemory::new(node, BYTES, BYTES, Charge::none())?;
     let (mut ordinary, mut copy) = (vec![0_u8; BYTES], vec![0_u8; BYTES]);
     // The fastest of several: the machine may do something else meanwhile.
     let fastest = |mut work: Box<dyn FnMut() + '_>| {
@@ -166,13 +183,13 @@ pub(super) fn measure(node: &Node) -> Option<Timing> {
         copy.copy_from_slice(&ordinary);
         std::hint::black_box(&mut copy);
     }));
-    Some(Timing { mapped, copied })
+    Ok(Some(Timing { mapped, copied }))
 }
 
 /// The same through a device node that is not open. Opening it wakes the device.
 pub(crate) fn measure_at(node: &Path) -> Result<Option<Timing>, Errno> {
     let file = rustix::fs::open(node, OFlags::RDWR | OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
-    Ok(measure(&Node::new(file)))
+    measure(&Node::new(file))
 }
 
 /// What a program does with a block: fills it, or reads it.
@@ -199,6 +216,15 @@ mod tests {
                 assert!(area >= bytes || area % interval == 0, "{bytes} of {interval}: {area}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_had_or_refused() {
+        assert_eq!(wanted_area(capability::MMAP, 5000, 1023).ok(), MappedMemory::area(5000, 1023));
+        let long = wanted_area(capability::MMAP, AREA + 1, 1023).unwrap_err().to_string();
+        assert!(long.contains("up to 1 MiB") && long.contains("`memory=mmap`"), "{long}");
+        let never = wanted_area(!capability::MMAP, 5000, 192).unwrap_err().to_string();
+        assert!(never.contains("maps no memory"), "{never}");
     }
 
     #[test]

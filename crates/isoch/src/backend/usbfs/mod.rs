@@ -32,7 +32,7 @@ mod urb;
 mod watch;
 pub(crate) mod witness;
 
-pub(crate) use budget::cost;
+pub(crate) use budget::{USUAL_MEGABYTES, cost};
 pub(crate) use memory::{Mode, measure_at};
 pub(crate) use open::{list, list_at, open, open_descriptor};
 pub(crate) use watch::watch;

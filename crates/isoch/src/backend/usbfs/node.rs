@@ -7,6 +7,7 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, opcode};
@@ -127,6 +128,7 @@ unsafe impl<const OPCODE: Opcode> Ioctl for Call<OPCODE> {
 /// An open device node.
 pub(super) struct Node {
     file: OwnedFd,
+    id: u64,
 }
 
 /// Which request the kernel has: what it is discarded by.
@@ -148,7 +150,13 @@ impl AsFd for Node {
 
 impl Node {
     pub(super) fn new(file: OwnedFd) -> Self {
-        Node { file }
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        Node { file, id: OPENED.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Which one of all that were ever open.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     fn call<const OPCODE: Opcode>(&self, pointer: *mut c_void) -> Result<IoctlOutput, Errno> {
@@ -240,9 +248,20 @@ impl Node {
         self.with::<GET_CAPABILITIES, _>(&mut bits).map_or(0, |_| bits)
     }
 
+    /// Whether the device is plugged in. usbfs says so of any call, before it does anything (`usbdev_do_ioctl`).
+    pub(super) fn is_attached(&self) -> bool {
+        let mut info = ConnectInfo { number: 0, slow: 0 };
+        self.with::<CONNECT_INFO, _>(&mut info) != Err(Errno::NODEV)
+    }
+
     /// `enum usb_device_speed`; `None` on a kernel too old to say (before 4.13).
     pub(super) fn speed(&self) -> Option<u32> {
         self.call::<GET_SPEED>(std::ptr::null_mut()).ok().and_then(|speed| u32::try_from(speed).ok())
+    }
+
+    /// The number of the node itself; 0 if the system does not tell.
+    pub(super) fn device(&self) -> u64 {
+        rustix::fs::fstat(&self.file).map_or(0, |status| status.st_rdev)
     }
 
     /// The numbers of its bus (not told before Linux 5.2: then 0) and of the device on it.

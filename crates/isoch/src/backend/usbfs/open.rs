@@ -1,15 +1,12 @@
 //! `usb:` addresses, and opening what they mean.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use isoch_core::rules::Speed;
 use isoch_core::rules::descriptors::Configuration;
 use rustix::fs::{Mode as FileMode, OFlags};
 use rustix::io::Errno;
 
-use super::closing;
 use super::controller::Kind;
 use super::device::{Session, UsbfsDevice};
 use super::events::Wakes;
@@ -20,13 +17,14 @@ use super::node::Node;
 use super::path::{self, Wanted};
 use super::shared::{Shared, State};
 use super::witness::{Registers, Watching};
+use super::{closing, codes};
 use crate::address::Address;
 use crate::device::{Device, DeviceInformation};
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::{Error, error};
 
 /// All that a device node tells: a device descriptor, and its configurations.
-const MOST_DESCRIPTOR_BYTES: u64 = 1 << 20;
+const MOST_DESCRIPTOR_BYTES: usize = 1 << 20;
 /// USB 2.0 §9.6.1.
 const DEVICE_DESCRIPTOR: usize = 18;
 
@@ -154,22 +152,20 @@ fn open_file(
     information: Option<DeviceInformation>,
     options: Options,
 ) -> Result<Device, Error> {
+    let node = Node::new(file);
+    // Whatever else it may be is not read: that could take for ever.
+    let numbers = node.numbers().map_err(not_a_node)?;
+    let device = node.device();
     // What this process has just let go of may still be on its way.
-    closing::wait();
-    let mut file = File::from(file);
-    let mut bytes = Vec::new();
-    let read = std::io::Read::by_ref(&mut file).take(MOST_DESCRIPTOR_BYTES).read_to_end(&mut bytes);
-    read.map_err(|reason| Error::System {
-        what: "reading the device's descriptors".into(),
-        reason: reason.to_string(),
-    })?;
-    let node = Node::new(file.into());
+    closing::wait_for(device);
+    let bytes = descriptors(&node).map_err(|code| error::system("reading the device's descriptors", code))?;
     let (place, listed) = match (place, information) {
         (Some(place), Some(information)) => (Some(place), Some(information)),
-        _ => found_by_numbers(&node)?,
+        _ => found_by_numbers(numbers),
     };
     let device_bytes = bytes.get(..DEVICE_DESCRIPTOR).unwrap_or(&bytes).to_vec();
-    let configuration_bytes = configuration_in_force(&node, &bytes)?;
+    let number = number_in_force(&node, place.as_ref())?;
+    let configuration_bytes = configuration_in_force(&bytes, number)?.to_vec();
     let (configuration, _) = Configuration::parse(&configuration_bytes)?;
     let speed = node.speed().and_then(speed).or(listed.as_ref().map(|listed| listed.speed));
     let speed = speed.unwrap_or(Speed::Full);
@@ -204,6 +200,7 @@ fn open_file(
         capabilities: node.capabilities(),
         wakes: Wakes::new(&node)?,
         node,
+        device,
         configuration,
         speed,
         facts,
@@ -212,21 +209,48 @@ fn open_file(
         state: Mutex::new(State { witness, ..State::default() }),
         changed: Condvar::new(),
     });
-    let session = Session::start(shared, options.priority)?;
+    let session = Session::start(Arc::clone(&shared), options.priority)?;
+    closing::opened(&shared);
     Device::new(Arc::new(UsbfsDevice { session, information, device_bytes, configuration_bytes, place }))
 }
 
-/// Which of the devices that are plugged in a node belongs to.
-fn found_by_numbers(node: &Node) -> Result<(Option<Place>, Option<DeviceInformation>), Error> {
-    let (bus, number) = node.numbers().map_err(|code| match code {
-        Errno::NOTTY | Errno::BADF => {
+/// Why a descriptor does not say which device it is.
+fn not_a_node(code: Errno) -> Error {
+    match code {
+        // usbfs takes no call from who may not write (`usbdev_do_ioctl`).
+        Errno::PERM => Error::Argument(
+            "this descriptor is not open for writing, and usbfs needs that to receive, too: open it for reading and \
+             writing"
+                .into(),
+        ),
+        Errno::NODEV => Error::Gone,
+        Errno::NOTTY | Errno::BADF | Errno::INVAL | Errno::OPNOTSUPP => {
             Error::Argument("this descriptor is not an open device node of usbfs".into())
         }
         code => error::system("asking a device for its number", code),
-    })?;
+    }
+}
+
+/// All that a node tells, from the beginning: somebody else may have read from it before.
+fn descriptors(node: impl AsFd) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    while bytes.len() < MOST_DESCRIPTOR_BYTES {
+        match rustix::io::pread(&node, &mut piece, bytes.len() as u64) {
+            Ok(0) => break,
+            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+            Err(Errno::INTR) => {}
+            Err(code) => return Err(code),
+        }
+    }
+    Ok(bytes)
+}
+
+/// Which of the devices that are plugged in has these numbers.
+fn found_by_numbers(numbers: (u8, u8)) -> (Option<Place>, Option<DeviceInformation>) {
     let devices = list::devices().unwrap_or_default();
-    let found = devices.into_iter().find(|found| (found.place.bus, found.place.number) == (bus, number));
-    Ok(found.map_or((None, None), |found| (Some(found.place), Some(found.information))))
+    let found = devices.into_iter().find(|found| (found.place.bus, found.place.number) == numbers);
+    found.map_or((None, None), |found| (Some(found.place), Some(found.information)))
 }
 
 /// A device of which sysfs knows nothing.
@@ -243,33 +267,37 @@ fn unlisted(device: &[u8], speed: Speed) -> Result<DeviceInformation, Error> {
     })
 }
 
-/// The configuration in force, of all that the node tells.
-fn configuration_in_force(node: &Node, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+/// The number of the configuration in force, if one is: as the system knows it, or else the device.
+fn number_in_force(node: &Node, place: Option<&Place>) -> Result<Option<u8>, Error> {
+    let text = place.map(|place| std::fs::read_to_string(place.sysfs.join("bConfigurationValue")));
+    match text {
+        // It is empty where there is none.
+        Some(Ok(text)) => Ok(text.trim().parse().ok()),
+        _ => match node.configuration() {
+            Ok(value) => Ok(Some(value).filter(|value| *value > 0)),
+            Err(code) if codes::is_gone(code) => Err(Error::Gone),
+            Err(code) => Err(error::system("asking the device for its configuration", code)),
+        },
+    }
+}
+
+/// The configuration with this number, of all that the node tells.
+fn configuration_in_force(bytes: &[u8], number: Option<u8>) -> Result<&[u8], Error> {
     let mut rest = bytes.get(DEVICE_DESCRIPTOR..).unwrap_or_default();
-    let mut all = Vec::new();
     // USB 2.0 §9.6.3: wTotalLength and bConfigurationValue.
     while let [_, 2, low, high, _, value, ..] = rest {
         let length = usize::from(u16::from_le_bytes([*low, *high])).clamp(9, rest.len().max(9));
         let Some((one, others)) = rest.split_at_checked(length) else { break };
-        all.push((*value, one));
+        if Some(*value) == number {
+            return Ok(one);
+        }
         rest = others;
     }
-    let in_force = match all.as_slice() {
-        [only] => Some(only),
-        _ => {
-            let value = node.configuration();
-            let value =
-                value.map_err(|code| error::system("asking the device for its configuration", code))?;
-            all.iter().find(|(known, _)| *known == value)
-        }
-    };
-    in_force.map(|(_, bytes)| bytes.to_vec()).ok_or_else(|| {
-        Error::Unsupported(
-            "the device has no configuration in force: choose one, as in `echo 1 > \
-             /sys/bus/usb/devices/BUS-PORT/bConfigurationValue`"
-                .into(),
-        )
-    })
+    Err(Error::Unsupported(
+        "the device has no configuration in force: choose one, as in `echo 1 > \
+         /sys/bus/usb/devices/BUS-PORT/bConfigurationValue`, as root"
+            .into(),
+    ))
 }
 
 /// `enum usb_device_speed` (`include/uapi/linux/usb/ch9.h`).
@@ -282,5 +310,74 @@ fn speed(number: u32) -> Option<Speed> {
         5 => Some(Speed::Super),
         6 => Some(Speed::SuperPlus),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_device_node_is_refused_and_not_waited_for() {
+        let (reading, _writing) = std::io::pipe().expect("a pipe");
+        let file = tempfile::tempfile().expect("a file");
+        for other in [OwnedFd::from(reading), OwnedFd::from(file)] {
+            let error = open_descriptor(other).unwrap_err().to_string();
+            assert!(error.contains("not an open device node"), "{error}");
+        }
+        let error = not_a_node(Errno::PERM).to_string();
+        assert!(error.contains("open it for reading and writing"), "{error}");
+        assert!(matches!(not_a_node(Errno::NODEV), Error::Gone));
+    }
+
+    #[test]
+    fn only_a_configuration_in_force_is_taken() {
+        let one = |value| [9, 2, 9, 0, 0, value, 0, 0x80, 50];
+        let both = [&[0; DEVICE_DESCRIPTOR][..], &one(1), &one(3)].concat();
+        let found = |number| configuration_in_force(&both, number).ok();
+        assert_eq!(found(Some(3)), Some(&one(3)[..]));
+        assert_eq!(found(Some(1)), Some(&one(1)[..]));
+        assert_eq!((found(Some(2)), found(None)), (None, None));
+        // The only one is not in force for that.
+        let only = &both[..DEVICE_DESCRIPTOR + 9];
+        let error = configuration_in_force(only, None).unwrap_err().to_string();
+        assert!(
+            error.contains("no configuration in force") && error.contains("bConfigurationValue"),
+            "{error}"
+        );
+        assert!(configuration_in_force(&[], Some(1)).is_err());
+        // Cut off in the midst of what it claims to be.
+        assert_eq!(configuration_in_force(&both[..both.len() - 2], Some(3)).ok(), None);
+    }
+
+    #[test]
+    fn the_system_knows_which_configuration_is_in_force() {
+        let sysfs = tempfile::tempdir().expect("a folder");
+        let place = Place {
+            sysfs: sysfs.path().to_owned(),
+            bus: 1,
+            number: 2,
+            controller: "controller".into(),
+            controller_driver: None,
+        };
+        // Asking this for anything fails.
+        let node = Node::new(tempfile::tempfile().expect("a file").into());
+        for (text, number) in [("3\n", Some(3)), ("\n", None), ("", None), ("0\n", Some(0))] {
+            std::fs::write(sysfs.path().join("bConfigurationValue"), text).expect("it can be written");
+            assert_eq!(number_in_force(&node, Some(&place)).ok(), Some(number), "{text:?}");
+        }
+        assert!(number_in_force(&node, None).is_err());
+    }
+
+    #[test]
+    fn descriptors_are_read_from_the_beginning() {
+        let mut file = tempfile::tempfile().expect("a file");
+        let wanted: Vec<u8> = (0..10_000_u16).map(|n| n as u8).collect();
+        file.write_all(&wanted).expect("it can be written");
+        file.seek(SeekFrom::Start(500)).expect("it can be sought");
+        assert_eq!(descriptors(&file), Ok(wanted));
+        assert_eq!(file.stream_position().ok(), Some(500), "its owner may go on");
     }
 }

@@ -1,7 +1,8 @@
 //! An open device, as its ports, its blocks and its event thread share it.
 //!
-//! One lock guards the state. It is held while the kernel takes or gives back requests, and never while anything
-//! is told or while a call waits for the device.
+//! One lock guards the state. It is held while the kernel takes requests or gives them back, takes some off the bus, or
+//! moves an interface from its driver to us: usbfs has one lock for each device, too, and would let nothing else in
+//! meanwhile. It is never held while anything is told.
 
 use std::collections::VecDeque;
 use std::thread::ThreadId;
@@ -24,13 +25,15 @@ use super::urb::{Owner, Spare, Urb};
 use super::witness::Watching;
 use crate::Error;
 use crate::bus::{DataReport, IsochReports, Number};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak, lock};
 
 /// What was cancelled is over soon; that is how long something may wait for it.
 const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
     pub(super) node: Node,
+    /// The number of its node.
+    pub(super) device: u64,
     /// `USBDEVFS_CAP_*`.
     pub(super) capabilities: u32,
     pub(super) configuration: Configuration,
@@ -66,9 +69,11 @@ pub(super) struct State {
     pub(super) gone: bool,
     /// Nobody uses the device any more.
     pub(super) closing: Option<Closing>,
+    /// The process ends, and has given everything back.
+    pub(super) ended: bool,
     /// Whose events are handled in the program's own loop, not by the thread.
     pub(super) own_loop: bool,
-    /// Who handles events just now.
+    /// Who handles events just now, or waits for them.
     pub(super) handler: Option<ThreadId>,
 }
 
@@ -76,6 +81,8 @@ pub(super) struct State {
 pub(super) struct Claimed {
     pub(super) number: u8,
     pub(super) setting: u8,
+    /// That is being changed just now.
+    pub(super) changing: bool,
     /// It was a driver of the kernel's before. Such a one is given back together with all of its function, because
     /// drivers take them together.
     pub(super) detached: bool,
@@ -100,8 +107,8 @@ pub(super) struct Pipe {
     /// When the next of these should be over.
     pub(super) due: DueEnd,
     pub(super) deadline: Option<Deadline>,
-    /// Its alternate setting is in force no more.
-    pub(super) stale: bool,
+    /// Its alternate setting is in force no more, or is being changed. Its port knows, too.
+    pub(super) stale: Arc<AtomicBool>,
     /// Nobody uses it any more.
     pub(super) closed: bool,
     pub(super) told_gone: bool,
@@ -158,6 +165,8 @@ pub(super) struct DataFlight {
     pub(super) moved: usize,
     /// Bytes in the request that the kernel has.
     pub(super) asked: usize,
+    /// The most bytes in one request.
+    pub(super) most: usize,
     pub(super) kind: u8,
     pub(super) endpoint: u8,
     /// Of a bulk or interrupt transfer.
@@ -228,11 +237,7 @@ impl Shared {
                 false => self.node.claim(number),
             };
             if let Err(code) = claimed {
-                taken.iter().for_each(|(number, _)| self.release(*number));
-                taken
-                    .iter()
-                    .filter(|(_, detached)| *detached)
-                    .for_each(|(number, _)| self.reconnect(*number));
+                self.give_back(&taken);
                 return Err(codes::claim_error(code, number, driver.as_deref()));
             }
             taken.push((number, is_drivers));
@@ -240,6 +245,7 @@ impl Shared {
         state.interfaces.extend(taken.into_iter().map(|(number, detached)| Claimed {
             number,
             setting: 0,
+            changing: false,
             detached,
             used: false,
         }));
@@ -276,9 +282,37 @@ impl Shared {
         !claimed.detached || of_function.all(|other| !other.used)
     }
 
+    /// Gives interfaces back, with whether a driver had them.
+    pub(super) fn give_back(&self, interfaces: &[(u8, bool)]) {
+        // All are let go before a driver takes the first: it takes its siblings, too. The kernel itself puts them into
+        // setting 0 (`usb_unbind_interface`).
+        for (number, _) in interfaces {
+            self.release(*number);
+        }
+        for (number, _) in interfaces.iter().filter(|(_, detached)| *detached) {
+            self.reconnect(*number);
+        }
+    }
+
+    /// The process ends: nothing is told any more, because what a program lent us may be gone already, and drivers get
+    /// back what was theirs. If nobody uses the device, its thread is at that.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        if state.closing.is_some() {
+            return;
+        }
+        state.ended = true;
+        let mut interfaces: Vec<_> =
+            state.interfaces.drain(..).map(|claimed| (claimed.number, claimed.detached)).collect();
+        drop(state);
+        interfaces.sort_unstable();
+        self.give_back(&interfaces);
+    }
+
     /// Takes everything that is in flight for the device off the bus.
     pub(super) fn discard_all(&self, state: &mut State) {
-        for pipe in &mut state.pipes {
+        let uncancelled = |pipe: &&mut Pipe| pipe.flights.iter().any(|flight| !flight.cancelled);
+        for pipe in state.pipes.iter_mut().filter(uncancelled) {
             pipe.discard(&self.node, |_| true);
         }
         state.data.iter_mut().for_each(|flight| flight.cancel(&self.node));
@@ -286,6 +320,10 @@ impl Shared {
 }
 
 impl Pipe {
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
     /// Takes transfers off the bus, the newest first: what is still in front of them is not disturbed.
     pub(super) fn discard(&mut self, node: &Node, which: impl Fn(u64) -> bool) {
         self.flights.iter_mut().filter(|flight| which(flight.id)).for_each(|flight| flight.cancelled = true);
@@ -335,6 +373,50 @@ impl State {
             || self.data.iter().any(|flight| flight.is_on(interface))
     }
 
+    /// An interface's alternate setting is to be changed: until that has happened nothing is opened and nothing begins
+    /// on it. The pipes that are out of use meanwhile.
+    pub(super) fn begin_change(&mut self, interface: u8) -> Result<Vec<u64>, Error> {
+        if self.is_busy(interface) {
+            return Err(Error::Busy {
+                what: format!("interface {interface}"),
+                remedy: "transfers are pending on it; drain or abort them first",
+            });
+        }
+        self.check_change(interface)?;
+        if let Some(claimed) = self.interface(interface) {
+            claimed.changing = true;
+        }
+        let pipes = self.pipes.iter().filter(|pipe| pipe.interface == interface && !pipe.is_stale());
+        Ok(pipes
+            .map(|pipe| {
+                pipe.stale.store(true, Ordering::Relaxed);
+                pipe.id
+            })
+            .collect())
+    }
+
+    /// Now `setting` is in force; if that is what was in force before, `pipes` go on.
+    pub(super) fn end_change(&mut self, interface: u8, setting: u8, pipes: &[u64]) {
+        let Some(claimed) = self.interface(interface) else { return };
+        claimed.changing = false;
+        if std::mem::replace(&mut claimed.setting, setting) == setting {
+            let same = self.pipes.iter().filter(|pipe| pipes.contains(&pipe.id));
+            same.for_each(|pipe| pipe.stale.store(false, Ordering::Relaxed));
+        }
+    }
+
+    /// Fails while an interface's alternate setting is being changed.
+    pub(super) fn check_change(&self, interface: u8) -> Result<(), Error> {
+        let mut changing = self.interfaces.iter().filter(|claimed| claimed.changing);
+        match changing.any(|claimed| claimed.number == interface) {
+            true => Err(Error::Busy {
+                what: format!("interface {interface}"),
+                remedy: "its alternate setting is being changed; try again",
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// A request came back: it is the kernel's no more.
     pub(super) fn unlist(&mut self, urb: &Urb, seen: Time) {
         let Owner::Isoch { pipe, .. } = urb.owner else { return };
@@ -355,5 +437,109 @@ impl State {
 
     pub(super) fn is_idle(&self) -> bool {
         self.data.is_empty() && self.pipes.iter().all(|pipe| pipe.flights.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl IsochReports for Nobody {
+        fn completed(&self, _: &mut Vec<crate::bus::IsochDone>) {}
+        fn deadline(&self, _: Time) {}
+        fn gone(&self) {}
+    }
+
+    fn claimed(number: u8, setting: u8) -> Claimed {
+        Claimed { number, setting, changing: false, detached: false, used: true }
+    }
+
+    fn pipe(id: u64, interface: u8) -> Pipe {
+        Pipe {
+            id,
+            endpoint: 1,
+            interface,
+            packets_per_frame: 1,
+            interval: 1_000_000,
+            reports: Weak::<Nobody>::new(),
+            kept: None,
+            flights: VecDeque::new(),
+            requests: VecDeque::new(),
+            due: DueEnd::default(),
+            deadline: None,
+            stale: Arc::default(),
+            closed: false,
+            told_gone: false,
+        }
+    }
+
+    fn stale(state: &State) -> Vec<bool> {
+        state.pipes.iter().map(Pipe::is_stale).collect()
+    }
+
+    fn state() -> State {
+        let pipes = vec![pipe(1, 1), pipe(2, 1), pipe(3, 2)];
+        State { pipes, interfaces: vec![claimed(1, 1), claimed(2, 1)], ..State::default() }
+    }
+
+    #[test]
+    fn pipes_are_stale_once_another_setting_is_in_force() {
+        let mut state = state();
+        // The device refused setting 2.
+        let pipes = state.begin_change(1).unwrap();
+        assert_eq!(stale(&state), [true, true, false]);
+        state.end_change(1, 1, &pipes);
+        assert_eq!(stale(&state), [false; 3]);
+        // It took it.
+        let pipes = state.begin_change(1).unwrap();
+        state.end_change(1, 2, &pipes);
+        assert_eq!((stale(&state), state.setting(1)), (vec![true, true, false], 2));
+        // Those of the setting before the last stay what they are, though theirs is in force again.
+        let pipes = state.begin_change(1).unwrap();
+        assert_eq!(pipes, []);
+        state.end_change(1, 1, &pipes);
+        assert_eq!(stale(&state), [true, true, false]);
+    }
+
+    #[test]
+    fn nothing_begins_while_a_setting_is_changed() {
+        let mut state = state();
+        let pipes = state.begin_change(1).unwrap();
+        assert!(state.check_change(1).is_err() && state.check_change(2).is_ok());
+        let error = state.begin_change(1).unwrap_err().to_string();
+        assert!(error.contains("is being changed"), "{error}");
+        state.end_change(1, 1, &pipes);
+        assert!(state.check_change(1).is_ok());
+    }
+
+    #[test]
+    fn a_setting_is_not_changed_under_transfers_of_any_kind() {
+        struct Nothing;
+        impl DataReport for Nothing {
+            fn done(&self, _: Vec<u8>, _: Result<usize, Error>) {}
+        }
+        let mut state = state();
+        state.data.push(DataFlight {
+            token: 9,
+            submitted: None,
+            data: Vec::new(),
+            header: 0,
+            moved: 0,
+            asked: 0,
+            most: 0,
+            kind: super::super::urb::TYPE_BULK,
+            endpoint: 0x81,
+            interface: Some(1),
+            done: std::sync::Arc::new(Nothing),
+            deadline: None,
+            timed_out: false,
+            cancelled: false,
+            _charge: Charge::none(),
+        });
+        assert!(matches!(state.begin_change(1), Err(Error::Busy { .. })));
+        assert_eq!(stale(&state), [false; 3]);
+        assert!(state.begin_change(2).is_ok());
     }
 }

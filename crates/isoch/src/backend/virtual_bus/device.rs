@@ -167,7 +167,7 @@ fn control_error(error: ControlError, interface: u8) -> Error {
 fn setting_error(error: SettingError, interface: u8) -> Error {
     match error {
         SettingError::NoBandwidth { needed, available } => {
-            Error::NoBandwidth { needed: u64::from(needed), available: u64::from(available) }
+            Error::NoBandwidth { needed: Some(needed.into()), available: Some(available.into()) }
         }
         SettingError::Busy => Error::Busy {
             what: format!("interface {interface}"),

@@ -55,10 +55,10 @@ pub(super) fn setting_error(code: u32, interface: u8, setting: u8) -> Error {
         code if is_gone(code) => Error::Gone,
         ERROR_GEN_FAILURE => Error::Stall,
         // No bandwidth and no memory look alike.
-        ERROR_NOT_ENOUGH_MEMORY | ERROR_NO_SYSTEM_RESOURCES => Error::Unsupported(format!(
-            "Windows has no resources for alternate setting {setting} of interface {interface} (code {code}), \
-             most likely no bandwidth: choose a smaller alternate setting or stop another stream"
-        )),
+        ERROR_NOT_ENOUGH_MEMORY | ERROR_NO_SYSTEM_RESOURCES => {
+            tracing::debug!(interface, setting, code, "Windows has no resources for this alternate setting");
+            Error::NoBandwidth { needed: None, available: None }
+        }
         code => Error::Bus(code.cast_signed()),
     }
 }
@@ -180,6 +180,6 @@ mod tests {
         assert!(matches!(data_error(22), Error::Gone));
         assert!(matches!(data_error(1450), Error::Bus(1450)));
         assert!(matches!(refusal(87), Error::Bus(87)));
-        assert!(matches!(setting_error(8, 0, 1), Error::Unsupported(_)));
+        assert!(matches!(setting_error(8, 0, 1), Error::NoBandwidth { needed: None, .. }));
     }
 }

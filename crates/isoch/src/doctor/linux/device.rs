@@ -59,6 +59,11 @@ pub(super) fn zero_copy(system: &System, device: &Plugged) -> Option<Finding> {
         Ok(None) => {
             Finding::ok(Topic::ZeroCopy, "this kernel maps no memory for transfers here: it is copied")
         }
+        Err(Errno::NOMEM) => Finding::warning(
+            Topic::ZeroCopy,
+            "64 KiB could not be mapped just now: memory is copied while that is so",
+            "close other programs that stream, or raise `usbcore.usbfs_memory_mb`",
+        ),
         // The node's own rights were asked for. Something else forbids it.
         Err(Errno::PERM) => Finding::problem(
             Topic::Node,

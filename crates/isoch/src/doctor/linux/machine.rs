@@ -2,12 +2,10 @@
 
 use super::plugged::{self, Plugged};
 use super::{Finding, System, Topic};
+use crate::backend::usbfs::USUAL_MEGABYTES;
 
 /// In `/proc/self/status`: the right to run before others (`capabilities(7)`).
 const CAP_SYS_NICE: u32 = 23;
-
-/// MiB that the kernel gives to usbfs if nobody says otherwise (`drivers/usb/core/devio.c`).
-const USUAL_MEMORY: u64 = 16;
 
 pub(super) fn findings(system: &System, devices: &[Plugged]) -> Vec<Finding> {
     let kernel = release(system).map(|release| Finding::ok(Topic::System, format!("Linux {release}")));
@@ -68,8 +66,10 @@ fn memory(system: &System) -> Finding {
                 "usbfs has {megabytes} MiB for the transfers of all programs together; how much of it others have taken it does \
                  not tell"
             );
-            match megabytes < USUAL_MEMORY {
-                true => Finding::warning(Topic::Memory, format!("{what} (usual are {USUAL_MEMORY})"), RAISE),
+            match megabytes < USUAL_MEGABYTES {
+                true => {
+                    Finding::warning(Topic::Memory, format!("{what} (usual are {USUAL_MEGABYTES})"), RAISE)
+                }
                 false => Finding::ok(Topic::Memory, what),
             }
         }

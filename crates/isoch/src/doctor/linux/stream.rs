@@ -12,10 +12,8 @@ const USUAL_DEPTH: u64 = 64;
 /// With less a stream hardly survives the program's being held up once.
 const LEAST_DEPTH: u64 = 16;
 
-/// Microframes in a request of 8 ms, as usual as any.
-const REQUEST: u64 = 64;
-/// The longest period, in microframes, of 2^15 frames: in so many every endpoint has a packet.
-const LONGEST_PERIOD: u64 = 1 << 18;
+/// Microframes in a block of 8 ms, as usual as any; longer where an endpoint has fewer packets than that.
+const BLOCK: u64 = 64;
 
 /// An alternate setting and its isochronous endpoints.
 struct Setting {
@@ -25,17 +23,18 @@ struct Setting {
 }
 
 impl Setting {
-    /// What all of its endpoints take of the memory for transfers in a millisecond.
+    /// What all of its endpoints take of the memory for transfers in a millisecond, in blocks that are mapped: these
+    /// take more than copied ones.
     fn memory(&self) -> u64 {
         let timings = self.endpoints.iter().filter_map(|(_, timing)| timing.as_ref().ok());
-        let of_packets = |timing: &EndpointTiming| {
-            let packets = LONGEST_PERIOD / timing.period_microframes();
-            let bytes = packets * u64::from(timing.bytes_per_interval());
-            let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-            cost(whole(bytes), whole(LONGEST_PERIOD / REQUEST), whole(packets)) * MICROFRAMES_PER_FRAME
-                / LONGEST_PERIOD
+        let of_blocks = |timing: &EndpointTiming| {
+            let period = timing.period_microframes().max(1);
+            let microframes = period.max(BLOCK);
+            let packets = usize::try_from(microframes / period).unwrap_or(usize::MAX);
+            let bytes = packets.saturating_mul(timing.bytes_per_interval() as usize);
+            (cost(bytes, 1, 1, packets) * MICROFRAMES_PER_FRAME).div_ceil(microframes)
         };
-        timings.map(of_packets).sum()
+        timings.map(of_blocks).sum()
     }
 
     fn name(&self) -> String {

@@ -175,7 +175,7 @@ impl Queue {
         placing.initial_lead =
             Duration::from_micros(1_000 * of_bus.lead).saturating_sub(Duration::from_micros(875));
         let clock = bus.clock();
-        if let Some(known) = clock.source.lead(period) {
+        if let Some(known) = clock.source.lead(&timing) {
             placing.initial_lead = known.lead;
             placing.initial_lead_uncertainty = known.uncertainty;
         }

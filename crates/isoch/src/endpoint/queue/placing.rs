@@ -231,6 +231,7 @@ impl Queue {
                 tracing::debug!(endpoint = self.address, %error, "the bus did not take a transfer");
                 let outcome = match error {
                     Error::Gone => Outcome::DeviceGone,
+                    Error::SettingChanged => Outcome::Cancelled,
                     Error::Bus(code) => Outcome::Failed(code),
                     _ => Outcome::Failed(0),
                 };

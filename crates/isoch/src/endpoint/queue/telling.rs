@@ -222,7 +222,7 @@ impl Queue {
         }
         state.cold_start = None;
         state.placer.observe_cold_start(submitted_at, began);
-        source.keep_lead(self.timing.period_microframes(), state.placer.lead());
+        source.keep_lead(&self.timing, state.placer.lead());
     }
 
     /// What a report teaches about the clock, the lead and the end of the queue.

@@ -25,6 +25,13 @@ const LONGEST_BLOCK: u64 = 1024;
 /// Length of a full window, in microframes: 4.096 s.
 pub(crate) const WINDOW: u64 = LONGEST_BLOCK * BLOCKS as u64;
 
+/// Fewer blocks, or shorter, prove no unexpected rate.
+const PROOF_BLOCKS: usize = 8;
+/// In nanoseconds.
+const PROOF_NANOS: f64 = 300e6;
+/// Lateness, in nanoseconds, that changes slowly by chance.
+const PROOF_MARGIN: f64 = 100_000.0;
+
 /// From which side the truth is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -174,7 +181,8 @@ impl Envelope {
         self.blocks.truncate(kept);
     }
 
-    /// The line, its rate within `ppm ± ppm_error`. `None` without observations.
+    /// The line, its rate within `ppm ± ppm_error` unless the observations prove another. `None` without
+    /// observations.
     pub(crate) fn fit(&self, ppm: f64, ppm_error: f64) -> Option<Fit> {
         // Distances from a nominal line through the newest block's observation, so that the numbers are
         // small wherever the origins are; turned over if the bound is from the other side.
@@ -199,10 +207,13 @@ impl Envelope {
             finished.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
         let (first, last) = (finished.first()?.0, finished.last()?.0);
-        let free = middle_edge_slope(finished);
-        let slope = free
-            .unwrap_or(sign * ppm * 1e-6)
-            .clamp((sign * ppm - ppm_error) * 1e-6, (sign * ppm + ppm_error) * 1e-6);
+        let expected =
+            |slope: f64| slope.clamp((sign * ppm - ppm_error) * 1e-6, (sign * ppm + ppm_error) * 1e-6);
+        let slope = match middle_edge_slope(finished) {
+            None => sign * ppm * 1e-6,
+            Some(free) if is_proven(finished, free, expected(free)) => free,
+            Some(free) => expected(free),
+        };
         let level = points.iter().map(|(x, y)| y - slope * x).fold(f64::INFINITY, f64::min);
 
         let mut excess = [0.0; BLOCKS + 1];
@@ -227,6 +238,22 @@ impl Envelope {
             baseline: (baseline_nanos / MICROFRAME_NANOS as f64) as u64,
         })
     }
+}
+
+/// Whether points that lie on a line of the slope `free` cannot be those of one of the slope `expected`.
+///
+/// Why is there no hard limit? What a host takes for a second is the host's affair: one that is set right
+/// runs 500 ppm beside, and the clock of an emulated machine was measured at its start, however busy that was. A
+/// line that must not follow it is soon a frame off.
+fn is_proven(points: &[(f64, f64)], free: f64, expected: f64) -> bool {
+    let Some((first, last)) = points.first().zip(points.last()) else { return false };
+    let baseline = last.0 - first.0;
+    if points.len() < PROOF_BLOCKS || baseline < PROOF_NANOS {
+        return false;
+    }
+    let level = points.iter().map(|(x, y)| y - free * x).fold(f64::INFINITY, f64::min);
+    let excess = points.iter().map(|(x, y)| y - free * x - level).sum::<f64>() / points.len() as f64;
+    (free - expected).abs() * baseline > 4.0 * excess + PROOF_MARGIN
 }
 
 /// Whether `a` bounds the line more tightly than `b`.

@@ -18,14 +18,16 @@ pub(crate) mod line;
 pub(crate) mod readings;
 pub mod slip;
 pub mod unwrap;
+pub(crate) mod wander;
 
 use crate::time::{MICROFRAMES_PER_FRAME, Time};
 use envelope::{Envelope, Side, WINDOW};
 use line::{Line, MICROFRAME_NANOS};
 use readings::Readings;
 use slip::Verdict;
-pub use slip::{Slip, StreamTrack};
+pub use slip::{Count, Slip, StreamTrack};
 use std::time::Duration;
+use wander::Wander;
 
 /// Half a frame, in nanoseconds: the phase of a clock that has seen nothing is this uncertain, and a
 /// completion this much too late is suspect.
@@ -76,7 +78,7 @@ pub enum Quality {
     Coarse,
     /// From some 4 s of completions: the frame is right, the microframe within one.
     Disciplined,
-    /// As disciplined, and the numbers are the controller's own.
+    /// As disciplined, and the numbers are the controller's own, or go with them.
     Numbered,
     /// From reading the controller's frame counter.
     Register,
@@ -151,6 +153,9 @@ const UNKNOWN_RATE: Rate = Rate { ppm: 0.0, error: UNKNOWN_PPM };
 pub struct FrameClock {
     estimate: Estimate,
     completions: Envelope,
+    wander: Wander,
+    /// By how much the positions may all be wrong that completions were observed at, in nanoseconds.
+    doubt: f64,
     readings: Readings,
     /// What the rate of completions is known to be before the fit.
     rate: Rate,
@@ -169,6 +174,8 @@ impl FrameClock {
         FrameClock {
             estimate: free_run_estimate(0, started),
             completions: Envelope::new(Side::Late),
+            wander: Wander::new(),
+            doubt: 0.0,
             readings: Readings::new(),
             rate: UNKNOWN_RATE,
             settled: false,
@@ -215,6 +222,10 @@ impl FrameClock {
     /// Says if the stream has slid since. The clock corrects the stream's later positions itself (see
     /// [`StreamTrack::frames_slid`]), and its generation changes. Slips to an earlier frame can be told
     /// from a bad first guess only after the clock has been disciplined.
+    ///
+    /// A stream whose count is [certain](Count::Certain) is not judged but believed: if its completions do not
+    /// come when the clock says, the clock is wrong. One whose beginning was estimated from this clock teaches it
+    /// nothing that it does not know better.
     pub fn completion(
         &mut self,
         track: &mut StreamTrack,
@@ -222,26 +233,34 @@ impl FrameClock {
         seen_at: Time,
     ) -> Option<Slip> {
         let microframe = track.corrected(end_microframe);
+        if !self.believes(track, microframe, seen_at) {
+            return None;
+        }
         let residual = self.estimate.line.residual(microframe, seen_at);
-        if self.estimate.source != Source::FreeRun {
-            let uncertainty = self.estimate.uncertainty_at(seen_at);
-            let early = if self.settled { uncertainty + EARLY_MARGIN } else { f64::INFINITY };
-            let late = uncertainty.max(HALF_FRAME);
-            match track.judge(end_microframe, residual, early as i64, late as i64, seen_at) {
-                Verdict::Punctual => {}
-                Verdict::SetAside => return None,
-                Verdict::Slipped(slip) => {
-                    self.next_generation();
-                    return Some(slip);
-                }
-                Verdict::ClockIsLate => {
-                    self.completions.clear();
-                    self.settled = false;
-                    // The stated uncertainty was wrong; half a frame holds until there is a new fit.
-                    self.estimate.uncertainty = uncertainty.max(HALF_FRAME);
-                    self.estimate.valid_at = seen_at;
-                    return None;
-                }
+        let verdict = match self.estimate.source {
+            Source::FreeRun => Verdict::Punctual,
+            _ if track.count() == Count::Told => Verdict::Punctual,
+            _ if track.count() == Count::Certain && !self.numbered => Verdict::Punctual,
+            _ => self.judge(track, end_microframe, residual, seen_at),
+        };
+        if verdict == Verdict::Punctual || (verdict == Verdict::SetAside && track.count() != Count::MaySlide)
+        {
+            self.wander.observe(residual);
+            if self.settled {
+                self.wander.show(-residual);
+            }
+        }
+        match verdict {
+            Verdict::Punctual => {}
+            Verdict::SetAside => return None,
+            Verdict::Slipped(slip) => {
+                self.next_generation();
+                return Some(slip);
+            }
+            Verdict::ClockIsLate => {
+                // The stated uncertainty was wrong; half a frame holds until there is a new fit.
+                self.learn_anew(self.estimate.uncertainty_at(seen_at).max(HALF_FRAME), seen_at);
+                return None;
             }
         }
         if self.completions.is_stale_at(microframe) {
@@ -252,6 +271,43 @@ impl FrameClock {
             self.fit_completions(seen_at);
         }
         None
+    }
+
+    /// Whether a stream's positions can teach the clock anything, and if they are others than it learnt from so far,
+    /// forgets those.
+    fn believes(&mut self, track: &StreamTrack, microframe: u64, seen_at: Time) -> bool {
+        let doubt = track.doubt().as_nanos() as f64;
+        let known = self.estimate.uncertainty_at(seen_at);
+        if track.count() == Count::Told && !self.numbered {
+            // From now on the clock goes by the controller's numbers, wherever it was before.
+            self.numbered = true;
+            let off = self.estimate.line.residual(microframe, seen_at).unsigned_abs() as f64;
+            self.learn_anew(known + off, seen_at);
+        } else if self.estimate.source != Source::FreeRun && doubt != self.doubt {
+            // Where it began was taken from this clock. It cannot make that surer, and learning from it would make a
+            // wrong guess the truth. But it can keep a clock from getting worse that is worse already.
+            if known < doubt {
+                return false;
+            }
+            self.learn_anew(known, seen_at);
+        }
+        self.doubt = doubt.min(known);
+        true
+    }
+
+    /// Forgets where completions were seen; the line stays until there is another, this uncertain.
+    fn learn_anew(&mut self, uncertainty: f64, seen_at: Time) {
+        self.rate = self.known_rate();
+        self.completions.clear();
+        self.settled = false;
+        self.estimate.uncertainty = uncertainty;
+        self.estimate.valid_at = seen_at;
+    }
+
+    fn judge(&self, track: &mut StreamTrack, counted: u64, residual: i64, seen_at: Time) -> Verdict {
+        let uncertainty = self.estimate.uncertainty_at(seen_at);
+        let early = if self.settled { uncertainty + EARLY_MARGIN } else { f64::INFINITY };
+        track.judge(counted, residual, early as i64, uncertainty.max(HALF_FRAME) as i64, seen_at)
     }
 
     /// Whether the completion just observed may move the line by as much as matters. Why not fit at each? A fit
@@ -276,18 +332,21 @@ impl FrameClock {
             self.settled = true;
         }
         let few = FEW_COMPLETIONS / self.completions.count() as f64;
-        let uncertainty = LATENCY_ALLOWANCE + fit.spread + few;
+        let mut uncertainty = LATENCY_ALLOWANCE + fit.spread.max(self.wander.nanos()) + few + self.doubt;
         let growth = fit.rate_error + HOLDOVER_PPM;
         let mut line = fit.line;
         if self.estimate.source != Source::FreeRun {
             let before = self.estimate.uncertainty_at(seen_at);
-            if self.estimate.source != Source::Completions && before <= uncertainty {
+            let by_the_same = self.estimate.source == Source::Completions && self.doubt == 0.0;
+            if !by_the_same && before <= uncertainty {
                 return; // what is known better stays
             }
             // Late completions are no reason to leave what was certain before, as they may just be late.
             let position = line.microframe_at(seen_at);
             let later = self.estimate.line.residual(position, line.time_of(position)) as f64;
             if later > before {
+                // But they may be right: then so much is missing.
+                uncertainty += later - before;
                 let at = line.time_of(position).offset((before - later) as i64);
                 line = Line::new(position, at, line.ppm());
             }

@@ -40,6 +40,20 @@ pub struct Slip {
     pub after: u64,
 }
 
+/// How a stream's positions are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// Counted; but it may slide without a word.
+    #[default]
+    MaySlide,
+    /// Counted, and interval follows interval.
+    Unbroken,
+    /// So it does, from a beginning that defined what the clock's frames are called.
+    Certain,
+    /// The controller's own numbers are told.
+    Told,
+}
+
 /// What a clock knows of one stream whose completions it is given: by how much its count is off, and
 /// whether it is just slipping. One per endpoint, kept for as long as its count goes on; a new count
 /// (after a restart, or after the clock's [`generation`](super::FrameClock::generation) changed by other
@@ -48,6 +62,8 @@ pub struct Slip {
 pub struct StreamTrack {
     /// What its positions must be corrected by, in microframes.
     shift: i64,
+    count: Count,
+    doubt: Duration,
     run: Run,
     /// The end of the last transfer that was in time.
     good: u64,
@@ -80,6 +96,19 @@ impl StreamTrack {
     #[must_use]
     pub fn new() -> Self {
         StreamTrack::default()
+    }
+
+    /// Says how the positions are known that follow, and by how much they may all be wrong.
+    pub fn is_known(&mut self, count: Count, doubt: Duration) {
+        (self.count, self.doubt) = (count, doubt);
+    }
+
+    pub(crate) fn count(&self) -> Count {
+        self.count
+    }
+
+    pub(crate) fn doubt(&self) -> Duration {
+        self.doubt
     }
 
     /// By how many frames the stream has slid in all since it began. What is counted without regard to

@@ -73,6 +73,27 @@ pub(crate) fn statistics_are_those_of_the_completions<D: Side>(profile: &str) {
     }
 }
 
+/// One transfer at a time, each a new stream: after some of them it is known how long before its frame one is to be
+/// handed over.
+pub(crate) fn single_writes_teach_the_lead<D: Side>(profile: &str) {
+    let rig = rig::<D>(profile);
+    if rig.endpoint.capabilities().start != StartSupport::Anchored {
+        return;
+    }
+    let mut truth = Truth::new(&rig);
+    let blocks = rig.endpoint.register(Layout::frames(4)).unwrap();
+    for round in 0..24 {
+        let asked = rig.now() + 40 + round % 7;
+        rig.submit(take(&blocks), Start::At(asked)).unwrap();
+        let done = rig.complete();
+        assert_eq!(done.outcome(), Outcome::Completed, "round {round}");
+        let first = truth.check(&rig, &done).unwrap();
+        if round >= 16 {
+            assert_eq!(first as i64 - truth.difference.unwrap(), asked as i64 * 8, "round {round}: {done:?}");
+        }
+    }
+}
+
 pub(crate) fn placement_policies<D: Side>(profile: &str) {
     let policies = [Policy::Lead, Policy::PreRoll { frames: 24 }, Policy::Carrier { depth_frames: 12 }];
     for policy in policies {

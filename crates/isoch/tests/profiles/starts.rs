@@ -259,6 +259,32 @@ pub(crate) fn a_program_that_is_held_up_is_told_right<D: Side>(profile: &str) {
     }
 }
 
+/// Where a stream began is seen late, and revised once; what was believed until then must not teach the clock.
+pub(crate) fn a_beginning_that_was_seen_late_moves_no_clock<D: Side>(profile: &str) {
+    let rig = rig::<D>(profile);
+    let mut truth = Truth::new(&rig);
+    let blocks = rig.endpoint.register(Layout::frames(2).blocks(6)).unwrap();
+    // No more streams than that, or the lead would tell where they begin.
+    warm_up(&rig, &mut truth, &blocks);
+    let difference = |rig: &Rig<D>| rig.now() as i64 - rig.bus.frame() as i64;
+    let before = difference(&rig);
+    for _ in 0..2 {
+        rig.bus.advance(30).unwrap();
+        for _ in 0..6 {
+            rig.submit(take(&blocks), Start::Asap).unwrap();
+        }
+        let begin = rig.bus.frame();
+        fault(&rig, begin + 1..begin + 18, FaultKind::HostStalled);
+        for _ in 0..24 {
+            let done = rig.complete();
+            rig.submit(done.into_block(), Start::Asap).unwrap();
+        }
+        rig.complete_all(6);
+    }
+    let moved = difference(&rig) - before;
+    assert!(moved.abs() <= 1, "the clock moved by {moved} frames");
+}
+
 pub(crate) fn transfers_of_parts_of_frames_are_counted_right<D: Side>(profile: &str) {
     for packets in [1, 4, 12, 15] {
         let rig = rig::<D>(profile);

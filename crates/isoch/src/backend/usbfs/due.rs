@@ -40,6 +40,14 @@ impl DueEnd {
         };
     }
 
+    /// The first request, of this length, is certainly not over yet: so what came before it was over, and it began, less
+    /// than its length ago. Without that, a stream would for ever count as begun when it was submitted, which is a lead
+    /// too early, and one on a bus slower than any should be as ending earlier and earlier.
+    pub(super) fn is_under_way(&mut self, length: u64, now: Time) {
+        let begun = Time::from_nanos(now.as_nanos().saturating_sub(length));
+        self.last = self.last.map(|last| last.max(begun));
+    }
+
     /// Whether the next one, of this length, should be over.
     pub(super) fn is_over(&self, length: u64, now: Time) -> bool {
         self.last.is_some_and(|last| after(last, length) <= after(now, SOON))
@@ -91,6 +99,26 @@ mod tests {
         }
         assert_eq!(asked, 10);
         assert!(due.lasts(MILLISECOND * 8, now) && !due.lasts(MILLISECOND * 9, now));
+    }
+
+    #[test]
+    fn what_is_not_over_shows_how_long_the_rest_lasts() {
+        // Begun ten milliseconds after it was submitted, with 24 queued, of which 11 are wanted to be sure.
+        let mut due = DueEnd::default();
+        (0..4).for_each(|_| due.submitted(6 * MILLISECOND, at(0)));
+        let mut followed = 0;
+        for frame in (16..400).step_by(6) {
+            let now = at(frame * 1_000 + 20);
+            due.over(6 * MILLISECOND, now);
+            let sure = due.lasts(11 * MILLISECOND, now);
+            due.is_under_way(6 * MILLISECOND, now);
+            assert!(due.lasts(11 * MILLISECOND, now), "{frame}");
+            assert!(!due.lasts(18 * MILLISECOND, now), "no more than is queued");
+            followed += usize::from(sure);
+            due.submitted(6 * MILLISECOND, now);
+        }
+        // Once it is known, it stays known.
+        assert_eq!(followed, 63);
     }
 
     #[test]

@@ -151,6 +151,15 @@ impl Shared {
             Some(pipe) if pipe.due.lasts(margin, now) => return Last::Far,
             _ => self.reap_early(state),
         }
+        if let Some(pipe) = state.pipe(pipe)
+            && let Some(first) = pipe.requests.front()
+        {
+            let length = pipe.interval * u64::from(first.packets);
+            pipe.due.is_under_way(length, now);
+            if pipe.due.lasts(margin, now) {
+                return Last::Far;
+            }
+        }
         match state.pipe(pipe).and_then(|pipe| pipe.requests.back()) {
             Some(request) => Last::Near(request.submitted),
             None => Last::None,

@@ -70,6 +70,10 @@ struct State {
     period: u64,
     /// How many streams the ledger had counted when `track` began.
     tracked: u64,
+    /// Where that stream began was reported, or defined what its frames are called.
+    began_certain: bool,
+    /// Its position was as well known as it will be, when the clock was last told of it.
+    settled: bool,
     /// The bus finds out itself what follows and what begins anew.
     bus_tells: bool,
     /// Where it does not: before this, it has not served all it has.
@@ -175,6 +179,8 @@ impl Queue {
         placing.initial_lead =
             Duration::from_micros(1_000 * of_bus.lead).saturating_sub(Duration::from_micros(875));
         let clock = bus.clock();
+        // Positions are measured by completions, and what was assumed is not: what those have in common counts.
+        placing.initial_lead_uncertainty += clock.source.common_error();
         if let Some(known) = clock.source.lead(&timing) {
             placing.initial_lead = known.lead;
             placing.initial_lead_uncertainty = known.uncertainty;
@@ -201,6 +207,8 @@ impl Queue {
                 next_id: 1,
                 period,
                 tracked: 0,
+                began_certain: false,
+                settled: true,
                 bus_tells: false,
                 supplied_until: Time::ZERO,
                 cold_start: None,

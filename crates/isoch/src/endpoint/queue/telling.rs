@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isoch_core::clock::StreamTrack;
+use isoch_core::clock::{Count, StreamTrack};
 use isoch_core::ledger::BusReport;
 use isoch_core::{
     Block as CoreBlock, FrameSource, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Report, StartSupport, Time,
@@ -99,7 +99,7 @@ impl Queue {
 
     /// What of the clock's error does not matter, because positions and leads are measured by the same completions.
     pub(super) fn common_error(&self) -> Duration {
-        if self.does_not_report() { self.clock().source.common_error() } else { Duration::ZERO }
+        self.clock().source.common_error()
     }
 
     pub(super) fn does_not_report(&self) -> bool {
@@ -223,6 +223,8 @@ impl Queue {
         state.cold_start = None;
         state.placer.observe_cold_start(submitted_at, began);
         source.keep_lead(&self.timing, state.placer.lead());
+        // What waits for its time waits by the old lead.
+        self.pump(state, None);
     }
 
     /// What a report teaches about the clock, the lead and the end of the queue.
@@ -233,8 +235,12 @@ impl Queue {
             && let Some((first, end)) = report.first.zip(report.end())
         {
             let streams = state.ledger.streams();
-            if std::mem::replace(&mut state.tracked, streams) != streams {
+            let is_new = std::mem::replace(&mut state.tracked, streams) != streams;
+            let is_settled = state.ledger.is_settled();
+            let was_settled = std::mem::replace(&mut state.settled, is_settled) || is_new;
+            if is_new {
                 state.track = StreamTrack::new();
+                state.began_certain = report.source != FrameSource::Estimated;
             }
             let source = &self.clock().source;
             if let Some(submitted_at) = cold_start {
@@ -244,9 +250,11 @@ impl Queue {
                 start.first = start.first.saturating_add_signed(first.wrapping_sub(start.end).cast_signed());
                 start.end = end;
             }
-            // The clock learns nothing from its own estimate, but where it begins.
+            // What was estimated is revised once; and the one with which that happens is still told as before.
             let is_sure = report.source != FrameSource::Estimated || report.uncertainty == 0;
-            if is_sure || state.ledger.is_settled() || source.is_fresh() {
+            let is_revised = is_settled && !was_settled;
+            if ((is_sure || is_settled) && !is_revised) || source.is_fresh() {
+                state.describe_track(report.source);
                 let told_at = end - self.silence();
                 if let Some(slip) = source.completed(&mut state.track, first, told_at, report.seen) {
                     if state.may_slide {
@@ -259,7 +267,8 @@ impl Queue {
                 }
             }
             // What the clock knows changes slowly, and may never do.
-            if state.cold_start.is_some() && report.id.is_multiple_of(LEAD_TRIED_EACH) {
+            let begins = cold_start.is_some();
+            if state.cold_start.is_some() && (begins || report.id.is_multiple_of(LEAD_TRIED_EACH)) {
                 self.learn_lead(state, report.uncertainty);
             }
         }
@@ -269,6 +278,20 @@ impl Queue {
         } else if state.accepted_end.is_none() {
             state.accepted_end = state.ledger.expected_end();
         }
+    }
+}
+
+impl State {
+    /// Tells the clock how the positions of the stream that runs are known.
+    fn describe_track(&mut self, source: FrameSource) {
+        let count = match source {
+            FrameSource::Reported => Count::Told,
+            _ if self.may_slide => Count::MaySlide,
+            _ if self.began_certain => Count::Certain,
+            _ => Count::Unbroken,
+        };
+        let doubt = if count == Count::Told { 0 } else { self.ledger.uncertainty() };
+        self.track.is_known(count, Duration::from_micros(doubt.saturating_mul(125)));
     }
 }
 

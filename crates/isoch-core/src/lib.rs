@@ -27,7 +27,7 @@ pub mod rules;
 pub mod status;
 pub mod time;
 
-pub use block::{Block, Memory, Packet, Pieces};
+pub use block::{Block, Ending, Memory, Packet, Pieces};
 pub use ledger::{Estimate, Report, Revision};
 pub use status::{
     Capabilities, ClockSupport, FrameSource, Gap, GapCause, GapReport, Lengths, Outcome, PacketError,

@@ -44,14 +44,23 @@ impl Time {
     /// `self - other` in nanoseconds, negative if `self` is the earlier.
     #[must_use]
     pub fn offset_from(self, other: Time) -> i64 {
-        let difference = i128::from(self.0) - i128::from(other.0);
-        difference.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+        signed_distance(other.0, self.0)
     }
 
     /// `self` moved by a signed number of nanoseconds.
     #[must_use]
     pub const fn offset(self, nanos: i64) -> Time {
         Time(self.0.saturating_add_signed(nanos))
+    }
+}
+
+/// `to - from`, or as much of it as fits.
+pub(crate) fn signed_distance(from: u64, to: u64) -> i64 {
+    let distance = to.wrapping_sub(from).cast_signed();
+    match (to < from, distance < 0) {
+        (false, true) => i64::MAX,
+        (true, false) => i64::MIN,
+        _ => distance,
     }
 }
 

@@ -199,7 +199,7 @@ fn errors_are_small_once_disciplined() {
         let stated = Errors::quantile(&errors.stated, 1.0);
         assert!(p99 <= limit, "{host:?}, {frames} frames, {ppm} ppm, seed {seed}: {p99} ns");
         // An uncertainty that covers everything because it is huge would be of no use.
-        let limit = if host == Host::Loaded { 250_000.0 } else { 100_000.0 };
+        let limit = if host == Host::Loaded { 200_000.0 } else { 100_000.0 };
         assert!(stated <= limit, "{host:?}, {frames} frames, {ppm} ppm, seed {seed}: ±{stated} ns");
         assert_eq!(simulation.slips, []);
         assert!((simulation.clock.rate_ppm() - ppm).abs() < 10.0);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use isoch_core::rules::layout;
 use isoch_core::rules::timing::EndpointTiming;
-use isoch_core::{Block as CoreBlock, MICROFRAMES_PER_FRAME, Packet};
+use isoch_core::{Block as CoreBlock, MICROFRAMES_PER_FRAME, Packet, Report};
 
 use crate::sync::Arc;
 use crate::wait::{Item, Mailbox, Next, Waiting};
@@ -197,7 +197,10 @@ impl Block {
     }
 
     pub(crate) fn into_parts(mut self) -> (CoreBlock, Arc<Pool>) {
-        self.parts.take().unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
+        let parts = self.parts.take();
+        // There is nothing left to drop.
+        std::mem::forget(self);
+        parts.unwrap_or_else(|| unreachable!("a block is only emptied when it moves out"))
     }
 
     fn parts(&self) -> &(CoreBlock, Arc<Pool>) {
@@ -215,6 +218,11 @@ impl Block {
         }
     }
 
+    /// What is known of its last transfer.
+    pub(crate) fn report(&self) -> &Report {
+        self.core().report()
+    }
+
     /// How long a packet in it may be.
     pub(crate) fn longest_packet(&self) -> u32 {
         self.pool().timing.bytes_per_interval()
@@ -227,7 +235,7 @@ impl Block {
     /// Which of its registration's blocks this is, from 0.
     #[must_use]
     pub fn index(&self) -> usize {
-        self.core().index as usize
+        self.core().index() as usize
     }
 
     /// All of its memory.

@@ -8,12 +8,13 @@
 //! Locks are taken downwards only: an endpoint may call its bus while it is locked, so a bus that calls back
 //! through [`IsochReports`] or [`DataReport`] must not hold a lock that a method of these traits takes.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use isoch_core::clock::unwrap::Counter;
 use isoch_core::ledger::Continuity;
 use isoch_core::rules::Setup;
-use isoch_core::{Block, Capabilities, Memory, Outcome, Packet, Start, Time};
+use isoch_core::{Block, Capabilities, Memory, Packet, Start, Time};
 
 use crate::clock::FrameClock;
 use crate::device::DeviceInformation;
@@ -145,18 +146,11 @@ pub(crate) struct HandedOver {
     pub(crate) at: Option<Time>,
 }
 
-/// A finished isochronous transfer, as its bus tells it.
+/// A finished isochronous transfer. What its bus tells of it lies in its block ([`Block::ending`]).
 pub(crate) struct IsochDone {
-    pub(crate) id: u64,
     pub(crate) block: Block,
-    pub(crate) outcome: Outcome,
-    /// The microframe of its first interval, where the bus tells.
-    pub(crate) first: Option<u64>,
-    /// The number that the controller's driver gave that frame, where a witness told it.
+    /// The number that the controller's driver gave its first frame, where a witness told it.
     pub(crate) number: Option<Number>,
-    /// How many bytes went over the bus, if the bus saw that every packet was just carried.
-    pub(crate) carried: Option<u64>,
-    pub(crate) seen: Time,
 }
 
 /// A frame's number as a controller's driver counts: some low bits of it.
@@ -169,7 +163,7 @@ pub(crate) struct Number {
 /// Where a bus reports the end of isochronous transfers, in batches where it can.
 pub(crate) trait IsochReports: Send + Sync {
     /// These are over. Drains the list; its room is the bus's to keep.
-    fn completed(&self, done: &mut Vec<IsochDone>);
+    fn completed(&self, done: &mut VecDeque<IsochDone>);
     /// The time asked for with [`IsochPort::wake_at`] has come.
     fn deadline(&self, now: Time);
     /// The device is gone. Everything that was in flight has been reported.

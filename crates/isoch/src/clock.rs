@@ -52,6 +52,10 @@ pub(crate) trait ClockSource: Send + Sync {
     fn common_error(&self) -> Duration {
         Duration::ZERO
     }
+    /// What of every stated uncertainty is how late several completions in a row were at worst.
+    fn wander(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether no stream ever ran, so that the first one defines the numbering.
     fn is_fresh(&self) -> bool {
         false
@@ -175,8 +179,11 @@ impl FrameClock {
         let (end, uncertainty, _) = self.source.position(seen);
         let uncertainty = uncertainty.saturating_sub(self.source.common_error());
         let uncertainty = u64::try_from(uncertainty.as_nanos().div_ceil(125_000)).unwrap_or(u64::MAX);
-        let not_before = earliest.map_or(0, |earliest| self.source.position(earliest).0);
-        let not_after = latest.map_or(u64::MAX, |latest| self.source.position(latest).0);
+        // The bounds are no surer than the clock is.
+        let not_before =
+            earliest.map_or(0, |earliest| self.source.position(earliest).0.saturating_sub(uncertainty));
+        let not_after =
+            latest.map_or(u64::MAX, |latest| self.source.position(latest).0.saturating_add(uncertainty));
         Estimate { first: end.saturating_sub(length), uncertainty, not_before, not_after }
     }
 }
@@ -394,22 +401,29 @@ impl ClockSource for EstimatedClock {
 
     fn now(&self, at: Time) -> (u64, Duration, Quality) {
         self.refresh();
-        let stamp = lock(&self.clock).now(at);
-        (stamp.microframes(), stamp.uncertainty + self.error(), stamp.quality)
+        let mut clock = lock(&self.clock);
+        let stamp = clock.now(at);
+        (stamp.microframes(), stamp.uncertainty + clock.wander() + self.error(), stamp.quality)
     }
 
     fn position(&self, at: Time) -> (u64, Duration, Quality) {
-        let stamp = lock(&self.clock).frame_at(at);
-        (stamp.microframes(), stamp.uncertainty + self.error(), stamp.quality)
+        let clock = lock(&self.clock);
+        let stamp = clock.frame_at(at);
+        (stamp.microframes(), stamp.uncertainty + clock.wander() + self.error(), stamp.quality)
     }
 
     fn time_of(&self, microframe: u64) -> (Time, Duration) {
-        let (time, uncertainty) = lock(&self.clock).time_of_microframe(microframe);
-        (time, uncertainty + self.error())
+        let clock = lock(&self.clock);
+        let (time, uncertainty) = clock.time_of_microframe(microframe);
+        (time, uncertainty + clock.wander() + self.error())
     }
 
     fn common_error(&self) -> Duration {
         duration(&self.least_latency).min(self.error()) + COMPLETION_LATENCY
+    }
+
+    fn wander(&self) -> Duration {
+        lock(&self.clock).wander()
     }
 
     fn is_fresh(&self) -> bool {

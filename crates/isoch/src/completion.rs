@@ -24,7 +24,6 @@ pub struct TransferId(pub(crate) u64);
 /// packet. Dropping it returns the block to its pool.
 pub struct Completion {
     pub(crate) block: Block,
-    pub(crate) report: Report,
     pub(crate) timing: Arc<CompletionTiming>,
 }
 
@@ -40,7 +39,7 @@ impl Item for Completion {
         // Emulated time stands still meanwhile.
         if let Waiting::Real = self.timing.clock.waiting {
             let now = self.timing.clock.host_now();
-            lock(&self.timing.wake_up).add(self.report.seen, now);
+            lock(&self.timing.wake_up).add(self.report().seen, now);
         }
     }
 }
@@ -49,55 +48,55 @@ impl Completion {
     /// Which transfer this was.
     #[must_use]
     pub fn id(&self) -> TransferId {
-        TransferId(self.report.id)
+        TransferId(self.report().id)
     }
 
     /// How it ended as a whole.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        self.report.outcome
+        self.report().outcome
     }
 
     /// The frames it used, `first..next`; `None` where nobody knows. See [`frame_source`](Self::frame_source).
     #[must_use]
     pub fn frames(&self) -> Option<Range<u64>> {
-        self.report.frames()
+        self.report().frames()
     }
 
     /// How [`frames`](Self::frames) is known.
     #[must_use]
     pub fn frame_source(&self) -> FrameSource {
-        self.report.source
+        self.report().source
     }
 
     /// By how many frames [`frames`](Self::frames) may be wrong.
     #[must_use]
     pub fn frame_uncertainty(&self) -> u64 {
-        self.report.uncertainty
+        self.report().uncertainty
     }
 
     /// How many frames late (or early, if negative) it began, if it was to start on a frame and the bus
     /// tells where it went.
     #[must_use]
     pub fn misplaced(&self) -> Option<i64> {
-        self.report.misplaced()
+        self.report().misplaced()
     }
 
     /// Whether frames were lost before or in it.
     #[must_use]
     pub fn gap(&self) -> GapReport {
-        self.report.gap(self.block.packets())
+        self.report().gap(self.block.packets())
     }
 
     /// Every single run of lost frames, in order.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
-        self.report.gaps(self.block.packets())
+        self.report().gaps(self.block.packets())
     }
 
     /// A gap reported earlier with an uncertainty is known better now.
     #[must_use]
     pub fn revision(&self) -> Option<&Revision> {
-        self.report.revision.as_deref()
+        self.report().revision.as_deref()
     }
 
     /// Its packets.
@@ -116,7 +115,7 @@ impl Completion {
     /// where its frames are not known.
     #[must_use]
     pub fn time_range(&self) -> Option<Range<Instant>> {
-        let (first, end) = self.report.first.zip(self.report.end())?;
+        let (first, end) = self.report().first.zip(self.report().end())?;
         let clock = &self.timing.clock;
         let at = |microframe| clock.instant(clock.source.time_of(microframe).0);
         Some(at(first)..at(end))
@@ -125,13 +124,13 @@ impl Completion {
     /// When the host learnt of its end.
     #[must_use]
     pub fn seen_at(&self) -> Instant {
-        self.timing.clock.instant(self.report.seen)
+        self.timing.clock.instant(self.report().seen)
     }
 
     /// Everything the ledger says of it.
     #[must_use]
     pub fn report(&self) -> &Report {
-        &self.report
+        self.block.report()
     }
 
     /// Its memory and packets.
@@ -149,7 +148,7 @@ impl Completion {
 
 impl std::fmt::Debug for Completion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.report.fmt(f)
+        self.report().fmt(f)
     }
 }
 

@@ -177,7 +177,7 @@ fn numbers(needed: Option<u64>, available: Option<u64>) -> String {
 /// What to do where so many blocks fit.
 fn fitting(fits: u64) -> String {
     match fits {
-        0 => "not even one fits, use smaller ones".into(),
+        0 => "not even one fits; use smaller ones".into(),
         fits => format!("use at most {fits} blocks of this size, or smaller ones"),
     }
 }
@@ -206,7 +206,7 @@ fn meaning(code: i32) -> &'static str {
             ": no memory: usbfs' budget or the kernel's memory is used up; use smaller blocks, or raise usbcore.usbfs_memory_mb"
         }
         16 => {
-            ": another driver or program took the interface; drop all that was opened from it, and claim it again"
+            ": the interface was taken away, by another driver or program or while the machine slept; drop all that was opened from it, and claim it again"
         }
         27 => ": it reaches further ahead than the controller plans; use shorter transfers, or fewer",
         28 => ": the bus has no bandwidth left; choose a smaller alternate setting, or another controller",

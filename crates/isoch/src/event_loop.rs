@@ -18,8 +18,8 @@ impl EventLoop {
         EventLoop { events }
     }
 
-    /// Handles what has happened, and calls completion sinks. Does not wait, and does nothing if a sink that it is just
-    /// calling, or another thread, is in it already.
+    /// Handles what has happened, and calls completion sinks. Does not wait, but for less than half a millisecond before a
+    /// held transfer is due, and does nothing if a sink that it is just calling, or another thread, is in it already.
     pub fn handle(&self) {
         self.events.handle();
     }

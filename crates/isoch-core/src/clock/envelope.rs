@@ -181,9 +181,9 @@ impl Envelope {
         self.blocks.truncate(kept);
     }
 
-    /// The line, its rate within `ppm ± ppm_error` unless the observations prove another. `None` without
-    /// observations.
-    pub(crate) fn fit(&self, ppm: f64, ppm_error: f64) -> Option<Fit> {
+    /// The line, its rate within `ppm ± ppm_error` unless the observations prove another, and `may_prove` says that it
+    /// is not their positions that are wrong. `None` without observations.
+    pub(crate) fn fit(&self, ppm: f64, ppm_error: f64, may_prove: bool) -> Option<Fit> {
         // Distances from a nominal line through the newest block's observation, so that the numbers are
         // small wherever the origins are; turned over if the bound is from the other side.
         let origin = *self.blocks.last()?;
@@ -211,7 +211,7 @@ impl Envelope {
             |slope: f64| slope.clamp((sign * ppm - ppm_error) * 1e-6, (sign * ppm + ppm_error) * 1e-6);
         let slope = match middle_edge_slope(finished) {
             None => sign * ppm * 1e-6,
-            Some(free) if is_proven(finished, free, expected(free)) => free,
+            Some(free) if may_prove && is_proven(finished, free, expected(free)) => free,
             Some(free) => expected(free),
         };
         let level = points.iter().map(|(x, y)| y - slope * x).fold(f64::INFINITY, f64::min);
@@ -312,7 +312,7 @@ mod tests {
                     let microframe = 1_000_000 + index * 64;
                     envelope.observe(microframe, truth.time_of(microframe), &guess);
                 }
-                let fit = envelope.fit(0.0, 500.0).unwrap();
+                let fit = envelope.fit(0.0, 500.0, false).unwrap();
                 let end = 1_000_000 + 2000 * 64;
                 assert!(fit.line.residual(end, truth.time_of(end)).abs() <= 10, "{side:?} {ppm}");
                 assert!((fit.line.ppm() - ppm).abs() < 0.01);
@@ -331,7 +331,7 @@ mod tests {
             let late = if index % 3 == 0 { 0 } else { 5_000_000 };
             envelope.observe(microframe, truth.time_of(microframe).offset(late), &truth);
         }
-        let fit = envelope.fit(0.0, 500.0).unwrap();
+        let fit = envelope.fit(0.0, 500.0, false).unwrap();
         let end = 1_000_000 + 1000 * 64;
         assert!(fit.line.residual(end, truth.time_of(end)).abs() <= 10);
     }
@@ -345,7 +345,7 @@ mod tests {
             let early = if index % 3 == 0 { 0 } else { -5_000_000 };
             envelope.observe(microframe, truth.time_of(microframe).offset(early), &truth);
         }
-        let fit = envelope.fit(0.0, 500.0).unwrap();
+        let fit = envelope.fit(0.0, 500.0, false).unwrap();
         let end = 1_000_000 + 1000 * 64;
         assert!(fit.line.residual(end, truth.time_of(end)).abs() <= 10);
     }
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(envelope.count(), 100);
         envelope.observe(100_000, truth.time_of(100_000), &truth);
         assert_eq!(envelope.count(), 1);
-        assert!(Envelope::new(Side::Late).fit(0.0, 500.0).is_none());
+        assert!(Envelope::new(Side::Late).fit(0.0, 500.0, false).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! microframe at the time at which microframe *m* begins is *m*, always. So the length of a microframe is
 //! a fixed-point number, and there are no approximations beyond the nanosecond.
 
-use crate::time::Time;
+use crate::time::{Time, signed_distance};
 
 /// The nominal length of a microframe, in nanoseconds.
 pub(crate) const MICROFRAME_NANOS: i64 = 125_000;
@@ -25,44 +25,48 @@ pub(crate) struct Line {
     /// … begins at this time.
     at: Time,
     /// Nanoseconds in a microframe, times 2^32.
-    length: i128,
+    length: i64,
 }
 
 impl Line {
     /// A line through one point. `ppm`: by how much a microframe is longer than nominal on the host clock.
     pub(crate) fn new(microframe: u64, at: Time, ppm: f64) -> Self {
         let ppm = if ppm.is_finite() { ppm.clamp(-MAX_PPM, MAX_PPM) } else { 0.0 };
-        let nominal = i128::from(MICROFRAME_NANOS) << FRACTION;
-        Line { microframe, at, length: nominal + (nominal as f64 * ppm * 1e-6) as i128 }
+        let nominal = MICROFRAME_NANOS << FRACTION;
+        Line { microframe, at, length: nominal + (nominal as f64 * ppm * 1e-6) as i64 }
     }
 
     /// By how much a microframe is longer than nominal on the host clock, in parts per million.
     pub(crate) fn ppm(&self) -> f64 {
-        let nominal = i128::from(MICROFRAME_NANOS) << FRACTION;
+        let nominal = MICROFRAME_NANOS << FRACTION;
         (self.length - nominal) as f64 / nominal as f64 * 1e6
     }
 
     /// When `microframe` begins: the first nanosecond in it. Saturates at the ends of [`Time`].
     pub(crate) fn time_of(&self, microframe: u64) -> Time {
-        let distance = i128::from(microframe) - i128::from(self.microframe);
-        let scaled = distance * self.length;
-        let nanos = -((-scaled) >> FRACTION); // rounded up
+        let scaled = self.scaled(self.microframe, microframe);
+        let nanos = (scaled + (1 << FRACTION) - 1) >> FRACTION; // rounded up
         let at = i128::from(self.at.as_nanos()) + nanos;
-        Time::from_nanos(at.clamp(0, i128::from(u64::MAX)) as u64)
+        Time::from_nanos(u64::try_from(at).unwrap_or(if at < 0 { 0 } else { u64::MAX }))
+    }
+
+    /// From one microframe to another, in nanoseconds times 2^32.
+    fn scaled(&self, from: u64, to: u64) -> i128 {
+        i128::from(signed_distance(from, to)) * i128::from(self.length)
     }
 
     /// The microframe at `at`. Saturates at microframe 0.
     pub(crate) fn microframe_at(&self, at: Time) -> u64 {
         let nanos = i128::from(at.as_nanos()) - i128::from(self.at.as_nanos());
-        let microframe = i128::from(self.microframe) + (nanos << FRACTION).div_euclid(self.length);
+        let microframe =
+            i128::from(self.microframe) + (nanos << FRACTION).div_euclid(i128::from(self.length));
         microframe.clamp(0, i128::from(u64::MAX)) as u64
     }
 
     /// Nanoseconds from the beginning of one microframe to that of another; negative if that is earlier.
     pub(crate) fn length_between(&self, from: u64, to: u64) -> i64 {
-        let distance = i128::from(to) - i128::from(from);
-        let nanos = (distance * self.length) >> FRACTION;
-        nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+        let nanos = self.scaled(from, to) >> FRACTION;
+        i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
     }
 
     /// How much later than the line `at` is for the beginning of `microframe`, in nanoseconds.

@@ -52,6 +52,11 @@ const WORTH_A_FIT: i64 = 1_000;
 /// Completions before the first fit.
 const LOCK_COUNT: u64 = 8;
 
+/// Completions before it is looked at how far they wander from the line.
+const WANDER_AFTER: u64 = 32;
+/// Completions after which the line is so straight that what was thought of the first of them is forgotten.
+const WANDER_SURE: u64 = 256;
+
 /// Rate difference between a controller and a host clock before anything is known, in parts per million:
 /// USB allows the controller 500 (USB 2.0 §7.1.11), crystals of hosts are below 100.
 const UNKNOWN_PPM: f64 = 600.0;
@@ -62,6 +67,9 @@ const HOLDOVER_PPM: f64 = 5.0;
 
 /// A clock less certain than this has no claim to [`Quality::Disciplined`], in nanoseconds.
 const DISCIPLINED_LIMIT: f64 = 250_000.0;
+
+/// A clock less certain than this places nothing to any use, in nanoseconds.
+const USELESS: f64 = 16_000_000.0;
 
 /// Earliness beyond the stated uncertainty that is suspect, in nanoseconds.
 const EARLY_MARGIN: f64 = 100_000.0;
@@ -156,6 +164,8 @@ pub struct FrameClock {
     wander: Wander,
     /// By how much the positions may all be wrong that completions were observed at, in nanoseconds.
     doubt: f64,
+    /// The doubt of the stream that began this epoch: by definition there is none.
+    pardoned: Option<f64>,
     readings: Readings,
     /// What the rate of completions is known to be before the fit.
     rate: Rate,
@@ -176,6 +186,7 @@ impl FrameClock {
             completions: Envelope::new(Side::Late),
             wander: Wander::new(),
             doubt: 0.0,
+            pardoned: None,
             readings: Readings::new(),
             rate: UNKNOWN_RATE,
             settled: false,
@@ -237,22 +248,24 @@ impl FrameClock {
             return None;
         }
         let residual = self.estimate.line.residual(microframe, seen_at);
+        let certain = match track.count() {
+            Count::Told => true,
+            Count::Certain => !self.numbered,
+            Count::MaySlide | Count::Unbroken => false,
+        };
         let verdict = match self.estimate.source {
             Source::FreeRun => Verdict::Punctual,
-            _ if track.count() == Count::Told => Verdict::Punctual,
-            _ if track.count() == Count::Certain && !self.numbered => Verdict::Punctual,
+            _ if certain => Verdict::Punctual,
             _ => self.judge(track, end_microframe, residual, seen_at),
         };
-        if verdict == Verdict::Punctual || (verdict == Verdict::SetAside && track.count() != Count::MaySlide)
-        {
-            self.wander.observe(residual);
-            if self.settled {
-                self.wander.show(-residual);
-            }
-        }
         match verdict {
             Verdict::Punctual => {}
-            Verdict::SetAside => return None,
+            Verdict::SetAside => {
+                if track.count() != Count::MaySlide {
+                    self.wander.observe(residual);
+                }
+                return None;
+            }
             Verdict::Slipped(slip) => {
                 self.next_generation();
                 return Some(slip);
@@ -267,8 +280,21 @@ impl FrameClock {
             self.rate = self.known_rate();
         }
         self.completions.observe(microframe, seen_at, &self.estimate.line);
+        if self.settled {
+            self.wander.is_early(-residual);
+        }
+        let mut late = residual;
         if self.is_fit_due(residual) {
-            self.fit_completions(seen_at);
+            self.fit_completions(seen_at, certain);
+            late = self.estimate.line.residual(microframe, seen_at);
+        }
+        // A line through few points says little of how far others are from it.
+        let count = self.completions.count();
+        if count == WANDER_SURE {
+            self.wander = Wander::new();
+        }
+        if count >= WANDER_AFTER {
+            self.wander.observe(late);
         }
         None
     }
@@ -276,22 +302,40 @@ impl FrameClock {
     /// Whether a stream's positions can teach the clock anything, and if they are others than it learnt from so far,
     /// forgets those.
     fn believes(&mut self, track: &StreamTrack, microframe: u64, seen_at: Time) -> bool {
-        let doubt = track.doubt().as_nanos() as f64;
-        let known = self.estimate.uncertainty_at(seen_at);
+        let stated = track.doubt().as_nanos() as f64;
+        let doubt = if self.pardoned == Some(stated) { 0.0 } else { stated };
+        let known = || self.estimate.uncertainty_at(seen_at);
         if track.count() == Count::Told && !self.numbered {
             // From now on the clock goes by the controller's numbers, wherever it was before.
-            self.numbered = true;
             let off = self.estimate.line.residual(microframe, seen_at).unsigned_abs() as f64;
+            let known = known();
+            if off > known.max(HALF_FRAME) {
+                self.next_generation();
+            }
+            self.numbered = true;
             self.learn_anew(known + off, seen_at);
-        } else if self.estimate.source != Source::FreeRun && doubt != self.doubt {
+        } else if doubt == self.doubt {
+            return true;
+        } else if self.estimate.source != Source::FreeRun {
             // Where it began was taken from this clock. It cannot make that surer, and learning from it would make a
             // wrong guess the truth. But it can keep a clock from getting worse that is worse already.
+            let known = known();
+            if known.min(doubt) >= USELESS && !self.numbered {
+                // Nothing will make such a clock any use again, as after a long pause behind a short stream. So frames are
+                // counted as this stream counts them, as soon as enough of it was seen: how that goes with how they
+                // were counted before, nobody knows.
+                self.learn_anew(known, seen_at);
+                self.next_generation();
+                self.pardoned = Some(stated);
+                self.doubt = 0.0;
+                return true;
+            }
             if known < doubt {
                 return false;
             }
             self.learn_anew(known, seen_at);
         }
-        self.doubt = doubt.min(known);
+        self.doubt = doubt;
         true
     }
 
@@ -322,17 +366,19 @@ impl FrameClock {
         due
     }
 
-    fn fit_completions(&mut self, seen_at: Time) {
+    /// `certain`: it is not the stream that may have slid.
+    fn fit_completions(&mut self, seen_at: Time, certain: bool) {
         if self.completions.count() < LOCK_COUNT {
             return;
         }
-        let Some(fit) = self.completions.fit(self.rate.ppm, self.rate.error) else { return };
+        let Some(fit) = self.completions.fit(self.rate.ppm, self.rate.error, certain) else { return };
         if fit.baseline >= WINDOW / 10 * 9 {
             self.rate = UNKNOWN_RATE;
             self.settled = true;
         }
         let few = FEW_COMPLETIONS / self.completions.count() as f64;
-        let mut uncertainty = LATENCY_ALLOWANCE + fit.spread.max(self.wander.nanos()) + few + self.doubt;
+        let mut uncertainty =
+            LATENCY_ALLOWANCE + fit.spread.max(self.wander.early().as_nanos() as f64) + few + self.doubt;
         let growth = fit.rate_error + HOLDOVER_PPM;
         let mut line = fit.line;
         if self.estimate.source != Source::FreeRun {
@@ -346,7 +392,9 @@ impl FrameClock {
             let later = self.estimate.line.residual(position, line.time_of(position)) as f64;
             if later > before {
                 // But they may be right: then so much is missing.
-                uncertainty += later - before;
+                if certain {
+                    uncertainty += later - before;
+                }
                 let at = line.time_of(position).offset((before - later) as i64);
                 line = Line::new(position, at, line.ppm());
             }
@@ -414,6 +462,18 @@ impl FrameClock {
     pub fn time_of_microframe(&self, position: u64) -> (Time, Duration) {
         let at = self.estimate.line.time_of(position);
         (at, nanoseconds(self.estimate.uncertainty_at(at)))
+    }
+
+    /// How late several completions in a row were at worst. Not part of any uncertainty that this clock states, which is
+    /// that of the line below all of them: who takes a position from a few, or asks when frames are on a bus that
+    /// serves them late, adds it.
+    #[must_use]
+    pub fn wander(&self) -> Duration {
+        match self.estimate.source {
+            // Those do not come from completions.
+            Source::Exact | Source::Register => Duration::ZERO,
+            Source::FreeRun | Source::Completions => self.wander.late(),
+        }
     }
 
     /// By how much frames are longer than 1 ms of host time, in parts per million. Frozen while no
@@ -487,6 +547,7 @@ impl FrameClock {
         self.completions.clear();
         self.readings.clear();
         self.settled = false;
+        self.doubt = 0.0;
     }
 }
 

@@ -24,13 +24,15 @@ pub(crate) struct Wander {
     earliest: i64,
     count: u32,
     groups: u32,
-    /// The worst of the current groups, and of those before them.
-    worst: [i64; 2],
+    /// How late the earliest of a group was at worst: of the current groups, and of those before them.
+    late: [i64; 2],
+    /// How early a completion was at worst.
+    early: [i64; 2],
 }
 
 impl Wander {
     pub(crate) fn new() -> Self {
-        Wander { earliest: i64::MAX, count: 0, groups: 0, worst: [0; 2] }
+        Wander { earliest: i64::MAX, count: 0, groups: 0, late: [0; 2], early: [0; 2] }
     }
 
     /// A completion was seen so many nanoseconds after the line.
@@ -43,24 +45,34 @@ impl Wander {
         if self.count < GROUP {
             return;
         }
-        self.show(self.earliest);
+        self.late[0] = self.late[0].max(self.earliest);
         (self.earliest, self.count) = (i64::MAX, 0);
         self.groups += 1;
         if self.groups == GROUPS {
-            self.worst = [0, self.worst[0]];
+            self.late = [0, self.late[0]];
+            self.early = [0, self.early[0]];
             self.groups = 0;
         }
     }
 
-    /// So far from the truth a settled line has been.
-    pub(crate) fn show(&mut self, nanos: i64) {
-        self.worst[0] = self.worst[0].max(nanos.min(LONGEST.as_nanos() as i64));
+    /// A completion was seen so many nanoseconds before a line that was thought to be below all of them.
+    pub(crate) fn is_early(&mut self, by: i64) {
+        self.early[0] = self.early[0].max(by.min(LONGEST.as_nanos() as i64));
     }
 
-    /// How far off completions may be, in nanoseconds.
-    pub(crate) fn nanos(&self) -> f64 {
-        self.worst[0].max(self.worst[1]) as f64
+    /// How late all of eight may be.
+    pub(crate) fn late(&self) -> Duration {
+        nanos(self.late)
     }
+
+    /// How late the line may be.
+    pub(crate) fn early(&self) -> Duration {
+        nanos(self.early)
+    }
+}
+
+fn nanos(worst: [i64; 2]) -> Duration {
+    Duration::from_nanos(worst[0].max(worst[1]).unsigned_abs())
 }
 
 #[cfg(test)]
@@ -71,7 +83,7 @@ mod tests {
     fn one_in_time_among_eight_is_enough() {
         let mut wander = Wander::new();
         (0..800).for_each(|index| wander.observe(if index % 8 == 5 { 30_000 } else { 900_000 }));
-        assert_eq!(wander.nanos() as i64, 30_000);
+        assert_eq!(wander.late().as_nanos(), 30_000);
     }
 
     #[test]
@@ -79,17 +91,17 @@ mod tests {
         let mut wander = Wander::new();
         (0..8).for_each(|_| wander.observe(700_000));
         (0..8 * GROUPS).for_each(|_| wander.observe(10_000));
-        assert_eq!(wander.nanos() as i64, 700_000);
+        assert_eq!(wander.late().as_nanos(), 700_000);
         (0..8 * GROUPS).for_each(|_| wander.observe(10_000));
-        assert_eq!(wander.nanos() as i64, 10_000);
+        assert_eq!(wander.late().as_nanos(), 10_000);
     }
 
     #[test]
     fn who_is_held_up_does_not_wander() {
         let mut wander = Wander::new();
         (0..100).for_each(|index| wander.observe(100_000_000 - index * 900_000));
-        assert_eq!(wander.nanos() as i64, 0);
-        wander.show(i64::MAX);
-        assert_eq!(wander.nanos() as i64, 2_000_000);
+        assert_eq!(wander.late().as_nanos(), 0);
+        wander.is_early(i64::MAX);
+        assert_eq!(wander.early(), LONGEST);
     }
 }

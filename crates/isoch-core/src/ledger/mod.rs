@@ -73,7 +73,7 @@ pub struct BusReport {
     /// cancelled: where it was due.
     pub first: Option<u64>,
     /// The microframe of its first interval as far as the clock can tell from its end. Only of transfers
-    /// that ran to their end, and only where it is needed: see [`Ledger::wants_estimate`].
+    /// that ran to their end, and only where it is needed: see [`NextOver::wants_estimate`].
     pub estimate: Option<Estimate>,
     /// Whether its stream is the first one ever on its clock, and so defines what the frames are called.
     pub defines_frames: bool,
@@ -94,6 +94,19 @@ pub struct Estimate {
     /// The microframe after which it cannot have begun, because the bus begins so soon after it got it; `u64::MAX` if
     /// nobody knows.
     pub not_after: u64,
+}
+
+/// A transfer that is over, and next in order.
+pub struct NextOver<'a, T> {
+    /// Its intervals.
+    pub intervals: u64,
+    /// When the host learnt of its end.
+    pub seen: Time,
+    /// What came back with it.
+    pub payload: &'a T,
+    /// Whether only an estimate can tell where it was, or may tell it better. Most transfers just follow another; so
+    /// nothing is estimated before it is asked for.
+    pub wants_estimate: bool,
 }
 
 struct Entry<K, T> {
@@ -139,9 +152,12 @@ impl Facts {
         }
     }
 
+    fn begins_a_count(&self) -> bool {
+        self.idle_bus || self.asked().is_some()
+    }
+
     fn weight(&self, config: LedgerConfig) -> Ahead {
-        let counts = usize::from(self.idle_bus || self.asked().is_some());
-        Ahead { length: config.length(self.intervals), counts }
+        Ahead { length: config.length(self.intervals), counts: usize::from(self.begins_a_count()) }
     }
 
     /// Whether it never had a place on the bus.
@@ -161,6 +177,15 @@ struct Place {
     source: FrameSource,
     /// In microframes.
     uncertainty: u64,
+}
+
+/// What there is to tell of the frames before a transfer.
+#[derive(Default)]
+struct Account {
+    hole: Option<Gap>,
+    revision: Option<Box<Revision>>,
+    /// Whether there was a hole is not known.
+    doubtful: bool,
 }
 
 /// What a segment needs to know of a transfer.
@@ -292,6 +317,7 @@ impl<K, T> Ledger<K, T> {
         self.push(0, Start::Asap, intervals, true, ticket)
     }
 
+    #[inline]
     fn push(&mut self, id: u64, start: Start, intervals: u64, filler: bool, ticket: K) -> u64 {
         let sequence = self.front + self.entries.len() as u64;
         let facts = Facts {
@@ -322,24 +348,23 @@ impl<K, T> Ledger<K, T> {
     }
 
     /// The bus took it. `continuity`: whether it had served everything before it already, whether or not that has
-    /// been reported.
-    pub fn handed_over(&mut self, sequence: u64, continuity: Continuity) {
-        let is_empty = self.at_bus.0 == 0;
-        let idle_bus = is_empty || continuity != Continuity::Unbroken;
-        let doubtful = !is_empty && continuity == Continuity::Doubtful;
-        let taken = self.change(sequence, |entry| {
-            if entry.facts.handed_over || entry.report.is_some() {
-                return None;
-            }
-            entry.facts.handed_over = true;
-            entry.facts.idle_bus = idle_bus;
-            entry.facts.doubtful = doubtful;
-            Some(entry.facts.intervals)
-        });
-        if let Some(intervals) = taken.flatten() {
-            self.at_bus.0 += 1;
-            self.at_bus.1 = self.at_bus.1.wrapping_add(intervals);
+    /// been reported. Returns what the owner remembers of it; `None` if the bus cannot have taken it just now.
+    pub fn handed_over(&mut self, sequence: u64, continuity: Continuity) -> Option<&mut K> {
+        let index = usize::try_from(sequence.checked_sub(self.front)?).ok()?;
+        let Entry { facts, ticket, report: None } = self.entries.get_mut(index)? else { return None };
+        if facts.handed_over {
+            return None;
         }
+        let is_empty = self.at_bus.0 == 0;
+        facts.handed_over = true;
+        facts.idle_bus = is_empty || continuity != Continuity::Unbroken;
+        facts.doubtful = !is_empty && continuity == Continuity::Doubtful;
+        if facts.idle_bus && facts.asked().is_none() {
+            self.ahead.counts += 1;
+        }
+        self.at_bus.0 += 1;
+        self.at_bus.1 = self.at_bus.1.wrapping_add(facts.intervals);
+        Some(ticket)
     }
 
     /// The bus itself chose this frame for it and asked the system for it: one that will not confirm it. So
@@ -380,18 +405,22 @@ impl<K, T> Ledger<K, T> {
     ///
     /// # Errors
     /// Hands `payload` back if no such transfer is outstanding: a bus that reports twice.
+    #[inline]
     pub fn reported(&mut self, sequence: u64, report: BusReport, payload: T) -> Result<(), T> {
-        let Some(entry) = self.entry(sequence).filter(|entry| entry.report.is_none()) else {
+        let index = sequence.checked_sub(self.front).and_then(|index| usize::try_from(index).ok());
+        let Some(entry @ Entry { report: None, .. }) = index.and_then(|index| self.entries.get_mut(index))
+        else {
             return Err(payload);
         };
-        if entry.facts.handed_over {
-            entry.report = Some((report, payload));
-            let intervals = entry.facts.intervals;
+        let facts = &entry.facts;
+        if facts.handed_over {
             self.at_bus.0 -= 1;
-            self.at_bus.1 = self.at_bus.1.wrapping_sub(intervals);
+            self.at_bus.1 = self.at_bus.1.wrapping_sub(facts.intervals);
         } else {
-            self.change(sequence, |entry| entry.report = Some((report, payload)));
+            // It takes no frames, and will not.
+            self.ahead.remove(facts.weight(self.config));
         }
+        entry.report = Some((report, payload));
         Ok(())
     }
 
@@ -426,12 +455,41 @@ impl<K, T> Ledger<K, T> {
         self.entries.get_mut(index)
     }
 
-    /// Of the next transfer in order, if it is over: its intervals, and when the host learnt of that.
+    /// The next transfer in order, if it is over.
     #[must_use]
-    pub fn next_over(&self) -> Option<(u64, Time, &T)> {
-        let entry = self.entries.front()?;
-        let (report, payload) = entry.report.as_ref()?;
-        Some((entry.facts.intervals, report.seen, payload))
+    pub fn next_over(&self) -> Option<NextOver<'_, T>> {
+        let Entry { facts, report: Some((report, payload)), .. } = self.entries.front()? else { return None };
+        let counted = self.counted_to.is_some() && !facts.idle_bus && self.segment.is_none();
+        let told = report.first.is_some() || report.estimate.is_some();
+        Some(NextOver {
+            intervals: facts.intervals,
+            seen: report.seen,
+            payload,
+            wants_estimate: !counted && !told && report.outcome == Outcome::Completed,
+        })
+    }
+
+    /// What tells best where the next transfer in order began: the intervals from its beginning to the end of one that
+    /// follows it and is over, too, and when that was seen. A program that was held up sees many to be over at one time;
+    /// the last of them had been so for the shortest time. `follows`: whether that is certain of the transfer with this
+    /// ticket.
+    pub fn tells_most(&self, follows: impl Fn(&K) -> bool) -> Option<(u64, Time)> {
+        let follows =
+            |entry: &&Entry<K, T>| !entry.facts.idle_bus && !entry.facts.doubtful && follows(&entry.ticket);
+        let first = self.entries.front().into_iter();
+        let over = first.chain(self.entries.iter().skip(1).take_while(follows)).map_while(|entry| {
+            let (report, _) = entry.report.as_ref()?;
+            (report.outcome == Outcome::Completed).then_some((entry.facts.intervals, report.seen))
+        });
+        let mut intervals = 0;
+        let ends = over.map(|(of_one, seen)| {
+            intervals += of_one;
+            (intervals, seen)
+        });
+        let began = |(intervals, seen): &(u64, Time)| {
+            i128::from(seen.as_nanos()) - i128::from(self.config.length(*intervals)) * 125_000
+        };
+        ends.min_by_key(began)
     }
 
     /// It was found out since in which microframe the next transfer in order began.
@@ -441,20 +499,7 @@ impl<K, T> Ledger<K, T> {
         }
     }
 
-    /// Whether only an estimate can tell where the next transfer in order was, or may tell it better: then its
-    /// intervals, and when the host learnt of its end. Most transfers just follow another; so nothing is estimated
-    /// before it is asked for.
-    #[must_use]
-    pub fn wants_estimate(&self) -> Option<(u64, Time)> {
-        let entry = self.entries.front()?;
-        let (report, _) = entry.report.as_ref()?;
-        let counted = self.counted_to.is_some() && !entry.facts.idle_bus && self.segment.is_none();
-        let told = report.first.is_some() || report.estimate.is_some();
-        (!counted && !told && report.outcome == Outcome::Completed)
-            .then_some((entry.facts.intervals, report.seen))
-    }
-
-    /// What was wanted. `defines_frames` as in [`BusReport`].
+    /// What [`NextOver::wants_estimate`] asked for. `defines_frames` as in [`BusReport`].
     pub fn estimated(&mut self, estimate: Estimate, defines_frames: bool) {
         if let Some((report, _)) = self.entries.front_mut().and_then(|entry| entry.report.as_mut()) {
             report.estimate = Some(estimate);
@@ -463,25 +508,94 @@ impl<K, T> Ledger<K, T> {
     }
 
     /// The next transfer in order, if it is over.
-    // Inlined, it makes what calls it in a loop slow: all that it looks at is made ready there each time.
-    #[inline(never)]
     pub fn pop(&mut self) -> Option<(Report, K, T)> {
-        self.entries.front()?.report.as_ref()?;
-        let Entry { facts, ticket, report } = self.entries.pop_front()?;
-        let (report, payload) = report?;
-        self.front += 1;
-        if facts.handed_over {
-            self.ahead.remove(facts.weight(self.config));
-        }
-        Some((self.write(&facts, report), ticket, payload))
+        let mut told = None;
+        let (ticket, payload) = self.pop_with(|_, report| told = Some(report))?;
+        Some((told?, ticket, payload))
     }
 
-    fn write(&mut self, entry: &Facts, mut report: BusReport) -> Report {
+    /// The same, with the report put where it is to lie: it is long, and made for each transfer.
+    pub fn pop_with(&mut self, put: impl FnOnce(&mut T, Report)) -> Option<(K, T)> {
+        self.write_next(put)?;
+        self.front += 1;
+        match self.entries.pop_front() {
+            Some(Entry { ticket, report: Some((_, payload)), .. }) => Some((ticket, payload)),
+            _ => None,
+        }
+    }
+
+    /// Writes the report of the next transfer in order, if it is over.
+    fn write_next(&mut self, put: impl FnOnce(&mut T, Report)) -> Option<()> {
+        let Entry { facts, report: Some((report, _)), .. } = self.entries.front()? else { return None };
+        let length = self.config.length(facts.intervals);
+        if facts.handed_over {
+            self.ahead.length = self.ahead.length.wrapping_sub(length);
+            self.ahead.counts -= usize::from(facts.begins_a_count());
+        }
+        let (place, account) = match self.just_followed(facts, report) {
+            Some(place) => {
+                let end = place.first.map(|first| first.saturating_add(length));
+                (self.owed_from, self.counted_to) = (end, end);
+                (place, Account::default())
+            }
+            None => {
+                let (facts, report) = (*facts, *report);
+                self.account(&facts, report, length)
+            }
+        };
+        let Entry { facts, report: Some((report, payload)), .. } = self.entries.front_mut()? else {
+            return None;
+        };
+        let report = Report {
+            id: facts.id,
+            outcome: report.outcome,
+            requested: facts.start,
+            first: place.first,
+            source: place.source,
+            uncertainty: place.uncertainty.div_ceil(MICROFRAMES_PER_FRAME),
+            intervals: facts.intervals,
+            period: self.config.period,
+            hole: account.hole,
+            revision: account.revision,
+            gaps_known: self.config.gaps && !account.doubtful,
+            seen: report.seen,
+        };
+        put(payload, report);
+        Some(())
+    }
+
+    /// The place of a transfer of a running stream that ended well, right behind the one before it, as far as anybody
+    /// tells. So it is with nearly all, and nothing has to be found out about them.
+    fn just_followed(&self, entry: &Facts, report: &BusReport) -> Option<Place> {
+        let first = self.counted_to?;
+        let follows = entry.start == Start::Continue
+            && entry.handed_over
+            && !(entry.idle_bus || entry.filler)
+            && entry.placed.is_none()
+            && report.outcome == Outcome::Completed
+            && self.owed_from == Some(first)
+            && self.segment.is_none()
+            && !self.config.whole_frames();
+        let source = match report.first {
+            None if self.uncertainty > 0 => FrameSource::Estimated,
+            None => FrameSource::Counted,
+            Some(_) => FrameSource::Reported,
+        };
+        let uncertainty = if report.first.is_some() { 0 } else { self.uncertainty };
+        (follows && report.first.is_none_or(|told| told == first)).then_some(Place {
+            first: Some(first),
+            source,
+            uncertainty,
+        })
+    }
+
+    /// Finds out where any other transfer was, and what was lost before it.
+    #[inline(never)]
+    fn account(&mut self, entry: &Facts, mut report: BusReport, length: u64) -> (Place, Account) {
         if self.config.whole_frames() {
             report.estimate = report.estimate.map(Estimate::of_whole_frames);
         }
         let place = self.place(entry, &report);
-        let length = self.config.length(entry.intervals);
         let hole = self.hole(entry, &report, place);
         // A pause so short that it may have been none is no gap, and not known to be none.
         let continues = entry.start == Start::Continue && self.owed_from.is_some();
@@ -513,20 +627,7 @@ impl<K, T> Ledger<K, T> {
             self.uncertainty = settled.uncertainty;
             revision = settled.revision.map(Box::new);
         }
-        Report {
-            id: entry.id,
-            outcome: report.outcome,
-            requested: entry.start,
-            first: place.first,
-            source: place.source,
-            uncertainty: place.uncertainty.div_ceil(MICROFRAMES_PER_FRAME),
-            intervals: entry.intervals,
-            period: self.config.period,
-            hole,
-            revision,
-            gaps_known: self.config.gaps && !doubtful,
-            seen: report.seen,
-        }
+        (place, Account { hole, revision, doubtful })
     }
 
     /// Where a transfer was, how that is known, and by how much it may be wrong.

@@ -48,6 +48,26 @@ pub struct Revision {
     pub is: Gap,
 }
 
+impl Default for Report {
+    /// Of a transfer of which nothing was told.
+    fn default() -> Self {
+        Report {
+            id: 0,
+            outcome: Outcome::Completed,
+            requested: Start::Asap,
+            first: None,
+            source: FrameSource::Assumed,
+            uncertainty: 0,
+            intervals: 0,
+            period: 1,
+            hole: None,
+            revision: None,
+            gaps_known: false,
+            seen: Time::ZERO,
+        }
+    }
+}
+
 impl Report {
     /// The microframe after its last interval's period.
     #[must_use]

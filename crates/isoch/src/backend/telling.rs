@@ -3,6 +3,8 @@
 //! One piece for all buses, because one rule holds for all: what belongs to one endpoint and stands together is
 //! told in one go, so that whoever refills a queue does so once for everything that is over.
 
+use std::collections::VecDeque;
+
 use isoch_core::Time;
 
 use crate::Error;
@@ -13,18 +15,24 @@ use crate::sync::{Arc, Weak};
 enum Due {
     /// So many of [`Telling::done`].
     Isoch(Arc<dyn IsochReports>, usize),
-    Data(Arc<dyn DataReport>, Vec<u8>, Result<usize, Error>),
+    /// The next of [`Telling::data`].
+    Data,
     Deadline(Arc<dyn IsochReports>, Time),
     Gone(Arc<dyn IsochReports>),
 }
 
+/// Another transfer that is over: whom to tell, and what.
+type DataDone = (Arc<dyn DataReport>, Vec<u8>, Result<usize, Error>);
+
 /// What is to be told, in order. Keeps its room. Whom nobody knows any more, nothing is told.
 #[derive(Default)]
 pub(super) struct Telling {
-    due: Vec<Due>,
+    due: VecDeque<Due>,
     /// Isochronous transfers, in order.
-    done: Vec<IsochDone>,
-    batch: Vec<IsochDone>,
+    done: VecDeque<IsochDone>,
+    batch: VecDeque<IsochDone>,
+    /// Other transfers, in order.
+    data: VecDeque<DataDone>,
 }
 
 impl Telling {
@@ -36,21 +44,23 @@ impl Telling {
     }
 
     /// An isochronous transfer is over.
+    #[inline(always)] // for each transfer
     pub(super) fn isoch(&mut self, reports: &Weak<dyn IsochReports>, done: IsochDone) {
-        if let Some(Due::Isoch(last, count)) = self.due.last_mut()
+        if let Some(Due::Isoch(last, count)) = self.due.back_mut()
             && std::ptr::addr_eq(Arc::as_ptr(last), reports.as_ptr())
         {
             *count += 1;
         } else {
             let Some(reports) = reports.upgrade() else { return };
-            self.due.push(Due::Isoch(reports, 1));
+            self.due.push_back(Due::Isoch(reports, 1));
         }
-        self.done.push(done);
+        self.done.push_back(done);
     }
 
     /// A control, bulk or interrupt transfer is over.
     pub(super) fn data(&mut self, done: Arc<dyn DataReport>, data: Vec<u8>, result: Result<usize, Error>) {
-        self.due.push(Due::Data(done, data, result));
+        self.due.push_back(Due::Data);
+        self.data.push_back((done, data, result));
     }
 
     /// The time that an endpoint asked for has come.
@@ -70,7 +80,7 @@ impl Telling {
 
     /// Tells everything.
     pub(super) fn tell(&mut self) {
-        for next in self.due.drain(..) {
+        while let Some(next) = self.due.pop_front() {
             match next {
                 // Nearly always it is all there is.
                 Due::Isoch(reports, count) if count == self.done.len() => reports.completed(&mut self.done),
@@ -78,7 +88,11 @@ impl Telling {
                     self.batch.extend(self.done.drain(..count));
                     reports.completed(&mut self.batch);
                 }
-                Due::Data(done, data, result) => done.done(data, result),
+                Due::Data => {
+                    if let Some((done, data, result)) = self.data.pop_front() {
+                        done.done(data, result);
+                    }
+                }
                 Due::Deadline(reports, now) => reports.deadline(now),
                 Due::Gone(reports) => reports.gone(),
             }

@@ -47,7 +47,6 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    #[inline(never)]
     pub(super) fn count(
         &mut self,
         report: &Report,

@@ -23,10 +23,15 @@ pub(super) fn is_gone(code: Errno) -> bool {
 pub(super) fn taken_back(code: Errno, is_attached: impl Fn() -> bool, is_ours: impl Fn() -> bool) -> Errno {
     match code {
         Errno::SHUTDOWN | Errno::NOENT if !is_attached() => Errno::NODEV,
-        // What submitting it again would say.
+        // What one for another driver's interface would say.
         Errno::SHUTDOWN | Errno::NOENT if !is_ours() => Errno::BUSY,
         code => code,
     }
+}
+
+/// That an interface was taken away: what the kernel says to a request for one that another driver has.
+pub(super) fn taken() -> Error {
+    Error::Bus(Errno::BUSY.raw_os_error())
 }
 
 /// The end of a control, bulk or interrupt transfer, by the status of its request.

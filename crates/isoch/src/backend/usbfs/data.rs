@@ -21,6 +21,9 @@ use crate::sync::Arc;
 
 /// USB 2.0 §9.3: the bytes of a setup packet.
 const SETUP: usize = 8;
+/// USB 2.0 §9.3.1: in `bmRequestType`, whom a request is for; an interface, whose number is in `wIndex`.
+const RECIPIENT: u8 = 0x1f;
+const TO_INTERFACE: u8 = 1;
 /// The most bytes in a request where the controller takes a list of pages.
 const MOST_SCATTERED: usize = 1 << 20;
 
@@ -57,12 +60,15 @@ fn begin(shared: &Shared, request: DataRequest, done: &Arc<dyn DataReport>) -> R
                 .into_iter()
                 .chain(value.into_iter().chain(index).chain(length));
             data.splice(0..0, packet);
+            if setup.request_type & RECIPIENT == TO_INTERFACE {
+                state.check_usable(setup.index as u8)?;
+            }
             (TYPE_CONTROL, 0, None, 1)
         }
         DataTarget::Endpoint(endpoint) => {
             let found = shared.kind_of(&state, endpoint);
             let (interface, kind, packet) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
-            state.check_change(interface)?;
+            state.check_usable(interface)?;
             (kind, endpoint, Some(interface), packet)
         }
     };

@@ -161,7 +161,11 @@ impl BusDevice for UsbfsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        if state.pipes.iter().any(|pipe| pipe.endpoint == endpoint && !pipe.closed && !pipe.is_stale()) {
+        if state
+            .pipes
+            .iter()
+            .any(|pipe| pipe.endpoint == endpoint && !pipe.closed && pipe.standing.is_in_force())
+        {
             return Err(Error::Busy {
                 what: format!("endpoint {endpoint:#04x}"),
                 remedy: "it is open already; drop the other handle first",
@@ -173,10 +177,10 @@ impl BusDevice for UsbfsDevice {
             (found.transfer_type() == TransferType::Isochronous).then_some((interface.number, found))
         });
         let (interface, found) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
-        state.check_change(interface)?;
+        state.check_usable(interface)?;
         let period = EndpointTiming::new(shared.speed, found)?.period_microframes();
         let id = state.id();
-        let stale = Arc::default();
+        let standing = Arc::default();
         state.pipes.push(Pipe {
             id,
             endpoint,
@@ -189,11 +193,11 @@ impl BusDevice for UsbfsDevice {
             requests: Default::default(),
             due: Default::default(),
             deadline: None,
-            stale: Arc::clone(&stale),
+            standing: Arc::clone(&standing),
             closed: false,
             told_gone: false,
         });
-        Ok(Box::new(UsbfsPort { session: Arc::clone(&self.session), pipe: id, stale }))
+        Ok(Box::new(UsbfsPort { session: Arc::clone(&self.session), pipe: id, standing }))
     }
 
     fn allocate(&self, bytes: usize, packets: usize) -> Result<Box<dyn Memory>, Error> {

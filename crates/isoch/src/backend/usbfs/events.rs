@@ -1,28 +1,30 @@
 //! What happens on a device: requests that are over, deadlines, the end.
 //!
-//! Why epoll with a timer in it, and not a blocking reap? A blocking reap can be woken by nothing else, and
-//! placement needs to wake by the clock, to a fraction of a millisecond. And what epoll makes of the three — the
-//! device, the timer, the nudge — is one descriptor, which a program can put into a loop of its own
-//! ([`EventLoop`](crate::EventLoop)). Otherwise a thread does it.
+//! Why poll, and not a blocking reap? A blocking reap can be woken by nothing else, and placement needs to wake by the
+//! clock, to a fraction of a millisecond. A thread does it, unless the program has a loop of its own
+//! ([`EventLoop`](crate::EventLoop)): that gets one descriptor, in which epoll has the device, the nudge and, because a
+//! descriptor has no time-out, a timer. The thread needs none, which saves a call each time it waits for the clock.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use isoch_core::Time;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use isoch_core::{Outcome, Time};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use super::shared::{Flight, Shared, State};
+use super::codes;
+use super::node::Node;
+use super::shared::{Shared, State};
 use super::urb::{Owner, Urb};
-use super::{codes, isoch};
-use crate::bus::{DataReport, IsochDone};
+use crate::bus::DataReport;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Error, backend::telling::Telling, error};
 
-/// Which descriptor woke us.
+/// Which descriptor woke a program's own loop.
 const DEVICE: u64 = 0;
 const TIMER: u64 = 1;
 const NUDGE: u64 = 2;
@@ -32,9 +34,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// What wakes whoever handles a device's events.
 pub(super) struct Wakes {
+    nudge: OwnedFd,
+    /// The device, the nudge and a timer in one, for a program's own loop.
     epoll: OwnedFd,
     timer: OwnedFd,
-    nudge: OwnedFd,
     /// What the timer is set to.
     set_to: Mutex<Time>,
 }
@@ -99,6 +102,44 @@ impl Wakes {
         let _ = rustix::io::write(&self.nudge, &1_u64.to_ne_bytes());
     }
 
+    /// Waits for what wakes us, at most until `next`. Whether the device, if it is still there, has something.
+    fn wait(&self, device: Option<&Node>, next: Time, now: Time) -> bool {
+        let timeout = (next != Time::MAX).then(|| timespec(next.since(now)));
+        let other = device.map_or(self.nudge.as_fd(), AsFd::as_fd);
+        let mut both =
+            [PollFd::new(&self.nudge, PollFlags::IN), PollFd::from_borrowed_fd(other, PollFlags::OUT)];
+        let asked = 1 + usize::from(device.is_some());
+        // A signal is as good as a nudge.
+        let woken = poll(&mut both[..asked], timeout.as_ref());
+        let [nudge, device] = both.map(|wake| woken.is_ok() && !wake.revents().is_empty());
+        if nudge {
+            let _ = rustix::io::read(&self.nudge, &mut [0; 8]);
+        }
+        device
+    }
+
+    /// What woke a program's own loop: whether the device has something.
+    fn look(&self) -> bool {
+        let mut space = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 3];
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut space, Some(&timespec(Duration::ZERO))) else {
+            return false;
+        };
+        let mut device = false;
+        for event in events.iter() {
+            match event.data.u64() {
+                DEVICE => device = true,
+                TIMER => {
+                    let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+                    *lock(&self.set_to) = Time::MAX;
+                }
+                _ => {
+                    let _ = rustix::io::read(&self.nudge, &mut [0; 8]);
+                }
+            }
+        }
+        device
+    }
+
     /// Sets the timer, if it is not set so already.
     fn wake_at(&self, deadline: Time, now: Time) {
         let mut set_to = lock(&self.set_to);
@@ -111,60 +152,66 @@ impl Wakes {
             // Zero would mean never.
             deadline => deadline.since(now).max(Duration::from_nanos(1)),
         };
-        let value = Timespec {
-            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: after.subsec_nanos().into(),
-        };
-        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let _ = timerfd_settime(
-            &self.timer,
-            TimerfdTimerFlags::empty(),
-            &Itimerspec { it_interval: never, it_value: value },
-        );
-    }
-
-    /// Waits, unless something has happened already, for what wakes us; at once if `at_once`. Whether the device
-    /// has something.
-    fn wait(&self, at_once: bool) -> bool {
-        let mut space = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; 3];
-        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let Ok((events, _)) = epoll::wait(&self.epoll, &mut space, at_once.then_some(&none)) else {
-            return false;
-        };
-        let mut device = false;
-        for event in events.iter() {
-            let mut count = [0_u8; 8];
-            match event.data.u64() {
-                DEVICE => device = true,
-                TIMER => {
-                    let _ = rustix::io::read(&self.timer, &mut count);
-                    *lock(&self.set_to) = Time::MAX;
-                }
-                _ => {
-                    let _ = rustix::io::read(&self.nudge, &mut count);
-                }
-            }
-        }
-        device
+        let value = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(after) };
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value);
     }
 }
 
-/// What the thread does until nobody uses the device.
-pub(super) fn run(shared: &Arc<Shared>) {
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+/// What the thread does until nobody uses the device, and nothing is left to be done.
+pub(super) fn run(shared: &Shared) {
+    // A wait may be late by a twentieth of a millisecond otherwise, so that others wake at the same time.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut lists = Lists::default();
+    let here = std::thread::current().id();
+    let mut state = shared.lock();
     loop {
-        let mut state = shared.lock();
         while state.own_loop && state.closing.is_none() && !state.ended {
             state.handler = None;
             shared.changed.notify_all();
             let waited = shared.changed.wait(state);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         }
-        state.handler = Some(std::thread::current().id());
-        drop(state);
-        if !shared.turn(&mut lists) {
+        state.handler = Some(here);
+        let now = shared.time_for(&state);
+        let next = shared.collect(&mut state, &mut lists, now);
+        if state.ended {
             return;
         }
+        if lists.is_empty() {
+            if lists.near != Time::MAX {
+                drop(state);
+                shared.wait_closely(lists.near);
+                state = shared.lock();
+                continue;
+            }
+            if state.closing.is_some() && state.is_idle() && state.interfaces.is_empty() {
+                state.handler = None;
+                return;
+            }
+            state.sleeping_until = Some(next);
+            let device = (!state.gone).then_some(&shared.node);
+            drop(state);
+            let is_over = shared.wakes.wait(device, next, now);
+            let woken = shared.now();
+            state = shared.lock();
+            state.sleeping_until = None;
+            if state.ended {
+                return;
+            }
+            if is_over || state.gone {
+                shared.reap(&mut state, &mut lists, woken);
+            }
+        }
+        drop(state);
+        shared.tell(&mut lists);
+        state = shared.lock();
     }
 }
 
@@ -176,80 +223,44 @@ impl Shared {
         }
     }
 
-    /// Waits for something to happen, and tells it. `false`: nobody uses the device any more, and nothing is left to be
-    /// done.
-    fn turn(&self, lists: &mut Lists) -> bool {
-        let mut state = self.lock();
-        let mut now = self.time_for(&state);
-        let next = self.collect(&mut state, lists, now);
-        if state.ended {
-            return false;
-        }
-        if lists.is_empty() && lists.near != Time::MAX {
-            drop(state);
-            // A part of a millisecond at most, and only before a stream is begun.
-            while self.now() < lists.near {
-                std::hint::spin_loop();
-            }
-            return true;
-        }
-        if lists.is_empty() {
-            if state.closing.is_some() && state.is_idle() && state.interfaces.is_empty() {
-                state.handler = None;
-                return false;
-            }
-            state.sleeping_until = Some(next);
-            drop(state);
-            self.wakes.wake_at(next, now);
-            let device = self.wakes.wait(false);
-            now = self.now();
-            state = self.lock();
-            state.sleeping_until = None;
-            if state.ended {
-                return false;
-            }
-            if device || state.gone {
-                self.reap(&mut state, lists, now);
-            }
-            // Otherwise that is done before the next wait.
-            if !device {
-                self.collect(&mut state, lists, now);
-            }
-        }
-        drop(state);
-        self.tell(lists);
-        true
-    }
-
     /// Tells what has happened, in the program's own loop, and sees to it that the descriptor becomes readable when
     /// there is more.
     pub(super) fn handle(&self, lists: &mut Lists) {
-        let device = self.wakes.wait(true);
-        let mut now = self.now();
+        let is_over = self.wakes.look();
         let mut state = self.lock();
-        state.sleeping_until = None;
         state.handler = Some(std::thread::current().id());
-        if !state.ended && (device || state.gone) {
+        state.sleeping_until = None;
+        let mut now = self.now();
+        if !state.ended && (is_over || state.gone) {
             self.reap(&mut state, lists, now);
         }
-        let next = loop {
+        loop {
             let next = self.collect(&mut state, lists, now);
             if state.ended {
                 return;
             }
-            if lists.is_empty() {
-                // Nobody spins in a loop that is not ours.
-                break next.min(lists.near);
+            if lists.is_empty() && lists.near == Time::MAX {
+                state.sleeping_until = Some(next);
+                state.handler = None;
+                drop(state);
+                self.wakes.wake_at(next, now);
+                return;
             }
             drop(state);
+            if lists.is_empty() {
+                self.wait_closely(lists.near);
+            }
             self.tell(lists);
-            now = self.now();
             state = self.lock();
-        };
-        state.handler = None;
-        state.sleeping_until = Some(next);
-        drop(state);
-        self.wakes.wake_at(next, now);
+            now = self.now();
+        }
+    }
+
+    /// A part of a millisecond at most, and only before a stream is begun.
+    fn wait_closely(&self, deadline: Time) {
+        while self.now() < deadline {
+            std::hint::spin_loop();
+        }
     }
 
     /// Takes back what is over. `woken`: when usbfs said that something is.
@@ -259,11 +270,11 @@ impl Shared {
         let mut seen = woken;
         loop {
             match self.node.reap() {
-                Ok(Some(urb)) => {
-                    state.unlist(&urb, seen);
-                    self.over(state, urb, seen, lists);
+                Ok(Some(urb)) => self.over(state, urb, seen, true, lists),
+                Ok(None) => {
+                    state.pipes.iter_mut().for_each(|pipe| pipe.is_under_way(seen));
+                    return;
                 }
-                Ok(None) => return,
                 Err(code) => {
                     if codes::is_gone(code) {
                         self.unplugged(state);
@@ -280,33 +291,29 @@ impl Shared {
 
     /// What was taken back while something was submitted.
     fn take_early(&self, state: &mut State, lists: &mut Lists) {
-        while let Some((urb, seen)) = state.early.pop_front() {
-            self.over(state, urb, seen, lists);
+        while let Some((urb, seen)) = state.spare.take_early() {
+            self.over(state, urb, seen, false, lists);
         }
     }
 
-    /// A request is over.
-    fn over(&self, state: &mut State, mut urb: Box<Urb>, seen: Time, lists: &mut Lists) {
+    /// A request is over. `is_listed`: it still counts as the kernel's.
+    fn over(&self, state: &mut State, mut urb: Box<Urb>, seen: Time, is_listed: bool, lists: &mut Lists) {
         if urb.raw.status < 0 {
             self.find_out_why(state, &mut urb);
         }
         match urb.owner {
             Owner::Data { token } => self.data_over(state, token, &urb, lists),
-            Owner::Isoch { pipe, flight, first_packet } => {
+            Owner::Isoch { pipe, .. } => {
                 let State { pipes, gone, witness, .. } = state;
                 // Of each, in order, also of those that nobody asks for any more.
                 let number =
                     witness.as_mut().and_then(|witness| witness.over(urb.raw.endpoint, urb.packets().len()));
                 if let Some(pipe) = pipes.iter_mut().find(|known| known.id == pipe) {
-                    if let Some(flight) = pipe.flights.iter_mut().find(|known| known.id == flight) {
-                        isoch::take_results(&urb, flight, first_packet, self.facts.empty_is_unknown);
-                        if first_packet == 0 {
-                            flight.number = number;
-                        }
-                        flight.pending = flight.pending.saturating_sub(1);
+                    if is_listed {
+                        pipe.unlist(&urb, seen);
                     }
-                    if let Some(done) = pipe.take_finished(flight, seen) {
-                        *gone |= done.outcome == isoch_core::Outcome::DeviceGone;
+                    if let Some(done) = pipe.over(&urb, seen, number, self.facts.empty_is_unknown) {
+                        *gone |= done.block.ending().outcome == Outcome::DeviceGone;
                         lists.telling.isoch(&pipe.reports, done);
                     }
                 }
@@ -317,7 +324,7 @@ impl Shared {
 
     /// Asks why the kernel took a request back, if nobody had cancelled it.
     #[cold]
-    fn find_out_why(&self, state: &State, urb: &mut Urb) {
+    fn find_out_why(&self, state: &mut State, urb: &mut Urb) {
         let found = match urb.owner {
             Owner::Data { token } => {
                 let flight = state.data.iter().find(|known| known.token == token);
@@ -326,7 +333,7 @@ impl Shared {
             Owner::Isoch { pipe, flight, .. } => {
                 let pipe = state.pipes.iter().find(|known| known.id == pipe);
                 pipe.and_then(|pipe| {
-                    let flight = pipe.flights.iter().find(|known| known.id == flight)?;
+                    let flight = pipe.flights.iter().find(|known| known.id() == flight)?;
                     Some((Some(pipe.interface), flight.cancelled))
                 })
             }
@@ -336,6 +343,9 @@ impl Shared {
         let is_ours = || interface.is_none_or(|number| self.node.driver(number).as_deref() == Some("usbfs"));
         let why = codes::taken_back(codes::errno(urb.raw.status), || self.node.is_attached(), is_ours);
         urb.raw.status = -why.raw_os_error();
+        if let (Errno::BUSY, Some(interface)) = (why, interface) {
+            state.take_away(interface);
+        }
     }
 
     /// The device is gone. What the kernel still has of it comes back while it takes the device out (`usbdev_remove`),
@@ -398,13 +408,16 @@ impl Shared {
 
     /// Interfaces that nobody uses any more, and on which nothing is in flight.
     fn collect_released(&self, state: &State, lists: &mut Lists) {
+        if state.interfaces.iter().all(|claimed| claimed.used) {
+            return;
+        }
         for claimed in state.interfaces.iter().filter(|claimed| !claimed.used) {
             if state.is_busy(claimed.number) {
                 continue;
             }
             if self.is_free(state, claimed) {
                 lists.released.push((claimed.number, claimed.detached));
-            } else if claimed.setting != 0 {
+            } else if claimed.is_to_be_put_back() {
                 lists.idle.push(claimed.number);
             }
         }
@@ -415,9 +428,14 @@ impl Shared {
     /// Tells and does what was collected, without the lock.
     fn tell(&self, lists: &mut Lists) {
         lists.telling.tell();
-        if lists.is_empty() {
-            return;
+        if !lists.is_empty() {
+            self.let_go(lists);
         }
+    }
+
+    /// Gives back what nobody uses any more.
+    #[inline(never)]
+    fn let_go(&self, lists: &mut Lists) {
         self.give_back(&lists.released);
         for number in &lists.idle {
             // A device that is gone, or has no setting 0, is left alone.
@@ -450,32 +468,5 @@ impl State {
                 .front()
                 .is_some_and(|request| pipe.due.is_over(pipe.interval * u64::from(request.packets), now))
         })
-    }
-}
-
-impl super::shared::Pipe {
-    fn take_finished(&mut self, flight: u64, seen: Time) -> Option<IsochDone> {
-        let is_finished = |known: &Flight| known.id == flight && known.pending == 0;
-        let finished = match self.flights.front() {
-            Some(first) if is_finished(first) => self.flights.pop_front(),
-            _ => {
-                let index = self.flights.iter().position(is_finished)?;
-                self.flights.remove(index)
-            }
-        };
-        finished.map(|flight| done(flight, seen))
-    }
-}
-
-fn done(flight: Flight, seen: Time) -> IsochDone {
-    let outcome = flight.end();
-    IsochDone {
-        id: flight.id,
-        block: flight.block,
-        outcome,
-        first: None,
-        number: flight.number,
-        carried: flight.carried,
-        seen,
     }
 }

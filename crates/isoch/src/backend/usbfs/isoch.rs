@@ -1,8 +1,10 @@
 //! Isochronous endpoints through usbfs.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use isoch_core::ledger::Continuity;
-use isoch_core::{Block, Outcome, Packet, PacketStatus, Pieces, Start, Time};
+use isoch_core::{Block, Ending, Outcome, Packet, PacketStatus, Pieces, Start, Time};
 use rustix::io::Errno;
 
 use super::closing::Closing;
@@ -10,18 +12,18 @@ use super::codes;
 use super::device::Session;
 use super::memory::MOST_COPIED;
 use super::node::Submitted;
-use super::shared::{Deadline, Flight, Pipe, Request, Shared, State};
+use super::shared::{Deadline, Flight, Pipe, Request, Shared, Standing, State};
 use super::split::{self, Limits};
 use super::urb::{IsoPacket, Owner, Spare, TYPE_ISO, Urb};
-use crate::bus::{HandedOver, IsochPort};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::bus::{HandedOver, IsochDone, IsochPort};
+use crate::sync::Arc;
 use crate::{Direction, Error};
 
 pub(super) struct UsbfsPort {
     pub(super) session: Arc<Session>,
     pub(super) pipe: u64,
-    /// As [`Pipe::stale`].
-    pub(super) stale: Arc<AtomicBool>,
+    /// As [`Pipe::standing`].
+    pub(super) standing: Arc<Standing>,
 }
 
 impl UsbfsPort {
@@ -32,61 +34,44 @@ impl UsbfsPort {
 
 impl IsochPort for UsbfsPort {
     fn check(&self, _packets: &[Packet]) -> Result<(), Error> {
-        if self.stale.load(Ordering::Relaxed) { Err(Error::SettingChanged) } else { Ok(()) }
+        self.standing.check()
     }
 
     fn may_slide(&self) -> bool {
         self.shared().facts.follows_within.is_some()
     }
 
-    fn submit(&self, id: u64, block: Block, _start: Start) -> Result<HandedOver, (Block, Error)> {
+    fn submit(&self, id: u64, mut block: Block, _start: Start) -> Result<HandedOver, (Block, Error)> {
         let shared = self.shared();
         let mut guard = shared.lock();
         let state = &mut *guard;
         let now = shared.now();
         let last = shared.last_request(state, self.pipe, now);
-        let State { pipes, spare, early, gone, witness, .. } = state;
+        let State { pipes, spare, gone, witness, .. } = state;
         let Some(pipe) = pipes.iter_mut().find(|pipe| pipe.id == self.pipe && !*gone) else {
             return Err((block, Error::Gone));
         };
-        if pipe.is_stale() {
-            return Err((block, Error::SettingChanged));
+        if let Err(error) = pipe.standing.check() {
+            return Err((block, error));
         }
         if let (Last::None, Some(witness)) = (last, witness) {
             witness.begin(pipe.endpoint);
         }
-        let mut flight = Flight {
-            id,
-            block,
-            pending: 0,
-            number: None,
-            cancelled: false,
-            outcome: Outcome::Completed,
-            carried: Some(0),
-        };
-        let code = match shared.submit_all(pipe, &mut flight, spare, now) {
-            Ok(()) => None,
-            Err(code) if flight.pending == 0 => return Err((flight.block, codes::refusal(code))),
-            // A part of it is on its way: it comes back, and with it the reason.
-            Err(code) => Some(code),
-        };
-        pipe.flights.push_back(flight);
-        early.reserve(pipe.requests.len());
-        if let Some(code) = code {
-            let taken = pipe.requests.iter().filter(|request| request.flight == id);
-            let taken = taken.map(|request| request.packets as usize).sum();
-            if let Some(flight) = pipe.flights.back_mut() {
-                flight.outcome = codes::outcome(-code.raw_os_error(), false);
-                // The rest will not be told of, and the block may carry results of the transfer before.
-                let rest = flight.block.packets_mut().iter_mut().skip(taken);
-                rest.for_each(|packet| (packet.actual, packet.status) = (0, PacketStatus::Cancelled));
+        let (pending, refused) = shared.submit_all(pipe, id, &mut block, spare, now);
+        match refused {
+            Some(code) if pending == 0 => return Err((block, codes::refusal(code))),
+            refused => {
+                pipe.flights.push_back(Flight::new(id, block, pending));
+                // A part of it is on its way: it comes back, and with it the reason.
+                if let Some(code) = refused {
+                    shared.cut_short(pipe, code);
+                }
             }
-            pipe.discard(&shared.node, |flight| flight == id);
         }
-        let continuity = shared.continuity(state, self.pipe, last);
-        if !state.early.is_empty() {
-            shared.wake_before(state, Time::ZERO);
-        }
+        let continuity = match last {
+            Last::Far => Continuity::Unbroken,
+            _ => shared.continuity(state, self.pipe, last),
+        };
         Ok(HandedOver { continuity: Some(continuity), at: Some(now), ..HandedOver::default() })
     }
 
@@ -151,11 +136,8 @@ impl Shared {
             Some(pipe) if pipe.due.lasts(margin, now) => return Last::Far,
             _ => self.reap_early(state),
         }
-        if let Some(pipe) = state.pipe(pipe)
-            && let Some(first) = pipe.requests.front()
-        {
-            let length = pipe.interval * u64::from(first.packets);
-            pipe.due.is_under_way(length, now);
+        if let Some(pipe) = state.pipe(pipe) {
+            pipe.is_under_way(now);
             if pipe.due.lasts(margin, now) {
                 return Last::Far;
             }
@@ -166,10 +148,27 @@ impl Shared {
         }
     }
 
+    /// Not all of the last transfer was taken.
+    #[cold]
+    fn cut_short(&self, pipe: &mut Pipe, code: Errno) {
+        if let Some(flight) = pipe.flights.back_mut() {
+            let id = flight.id();
+            let taken = pipe.requests.iter().filter(|request| request.flight == id);
+            let taken = taken.map(|request| request.packets as usize).sum();
+            let block = &mut flight.done.block;
+            block.ending_mut().outcome = codes::outcome(-code.raw_os_error(), false);
+            // The rest will not be told of, and the block may carry results of the transfer before.
+            let rest = block.packets_mut().iter_mut().skip(taken);
+            rest.for_each(|packet| (packet.actual, packet.status) = (0, PacketStatus::Cancelled));
+            pipe.discard(&self.node, |flight| flight == id);
+        }
+    }
+
     /// Whether what was just submitted follows `last`: surely so if that is not over even now. This is how a queue that
     /// ran dry is found out for certain, where the driver goes by that; nothing else tells.
+    #[inline(never)]
     fn continuity(&self, state: &mut State, pipe: u64, last: Last) -> Continuity {
-        match last {
+        let continuity = match last {
             Last::None => Continuity::Broken,
             Last::Far => Continuity::Unbroken,
             Last::Near(_) if self.facts.follows_within.is_some() => Continuity::Doubtful,
@@ -182,51 +181,93 @@ impl Shared {
                     false => Continuity::Doubtful,
                 }
             }
+        };
+        if state.spare.has_early() {
+            self.wake_before(state, Time::ZERO);
         }
+        continuity
     }
 
     /// Takes back what is over; it is told by whoever handles events.
+    #[inline(never)]
     fn reap_early(&self, state: &mut State) {
         while let Ok(Some(urb)) = self.node.reap() {
             let seen = self.now();
             state.unlist(&urb, seen);
-            state.early.push_back((urb, seen));
+            state.spare.put_early(urb, seen);
         }
     }
 
-    /// Gives the kernel all of a transfer. On an error, what `pending` says has been given.
+    /// Gives the kernel all of a transfer. Returns how many requests that is; and why not more, if it is not all.
     fn submit_all(
         &self,
         pipe: &mut Pipe,
-        flight: &mut Flight,
+        id: u64,
+        block: &mut Block,
         spare: &mut Spare,
         now: Time,
-    ) -> Result<(), Errno> {
-        let limits = limits(flight.block.pieces(), self.node.id(), pipe.packets_per_frame);
-        let total = flight.block.packets().len();
-        let mut from = 0;
-        while from < total {
-            let count = split::next(&flight.block.packets()[from..], limits);
-            let mut urb = spare.take();
-            let owner = Owner::Isoch { pipe: pipe.id, flight: flight.id, first_packet: from as u32 };
-            urb.prepare(TYPE_ISO, pipe.endpoint, owner);
-            fill(&mut urb, &mut flight.block, from..from + count, limits);
-            // SAFETY: the buffer is in the block, which stays in the list of flights until all its requests are
-            // reaped, or in the request itself.
-            match unsafe { self.node.submit(urb) } {
-                Ok(submitted) => {
-                    pipe.requests.push_back(Request { submitted, flight: flight.id, packets: count as u32 });
-                    pipe.due.submitted(pipe.interval * count as u64, now);
-                    flight.pending += 1;
-                }
-                Err((urb, code)) => {
-                    spare.put(urb);
-                    return Err(code);
-                }
+    ) -> (u32, Option<Errno>) {
+        let limits = limits(block.pieces(), self.node.id(), pipe.packets_per_frame);
+        let total = block.packets().len();
+        if split::fits_whole(block.packets(), limits) {
+            return match self.submit_one(pipe, id, block, 0..total, limits, (spare, now)) {
+                Ok(()) => (1, None),
+                Err(code) => (0, Some(code)),
+            };
+        }
+        self.submit_parts(pipe, id, block, limits, (spare, now))
+    }
+
+    /// The same for one that one request cannot carry.
+    #[inline(never)]
+    fn submit_parts(
+        &self,
+        pipe: &mut Pipe,
+        id: u64,
+        block: &mut Block,
+        limits: Limits,
+        (spare, now): (&mut Spare, Time),
+    ) -> (u32, Option<Errno>) {
+        let (mut from, mut pending) = (0, 0);
+        while from < block.packets().len() {
+            let count = split::next(&block.packets()[from..], limits);
+            if let Err(code) = self.submit_one(pipe, id, block, from..from + count, limits, (spare, now)) {
+                return (pending, Some(code));
             }
+            pending += 1;
             from += count;
         }
-        Ok(())
+        (pending, None)
+    }
+
+    /// Gives the kernel some packets, in one request.
+    #[inline(always)] // into the way of nearly every transfer
+    fn submit_one(
+        &self,
+        pipe: &mut Pipe,
+        id: u64,
+        block: &mut Block,
+        which: Range<usize>,
+        limits: Limits,
+        (spare, now): (&mut Spare, Time),
+    ) -> Result<(), Errno> {
+        let (first_packet, packets) = (which.start as u32, which.len() as u32);
+        let mut urb = spare.take();
+        urb.prepare(TYPE_ISO, pipe.endpoint, Owner::Isoch { pipe: pipe.id, flight: id, first_packet });
+        fill(&mut urb, block, which, limits);
+        // SAFETY: the buffer is in the block, which stays in the list of flights until all its requests are reaped, or in
+        // the request itself.
+        match unsafe { self.node.submit(urb) } {
+            Ok(submitted) => {
+                pipe.requests.push_back(Request { submitted, flight: id, packets });
+                pipe.due.submitted(pipe.interval * u64::from(packets), now);
+                Ok(())
+            }
+            Err((urb, code)) => {
+                spare.put(urb);
+                Err(code)
+            }
+        }
     }
 }
 
@@ -236,83 +277,132 @@ fn limits(Pieces { bytes, fixed }: Pieces, node: u64, packets_per_frame: usize) 
     Limits { bytes: if areas { bytes } else { bytes.min(MOST_COPIED) }, areas, packets_per_frame }
 }
 
-/// `-EXDEV`.
-const NOT_RUN: u32 = (-Errno::XDEV.raw_os_error()).cast_unsigned();
-
 /// Puts packets of a block into a request.
-fn fill(urb: &mut Urb, block: &mut Block, which: std::ops::Range<usize>, limits: Limits) {
-    let direction = Direction::of_endpoint(urb.raw.endpoint);
-    let (bytes, packets) = block.parts_mut();
-    let packets = &packets[which];
+#[inline(always)] // as above
+fn fill(urb: &mut Urb, block: &mut Block, which: Range<usize>, limits: Limits) {
+    let packets = &block.packets()[which.clone()];
     let begin = packets.first().map_or(0, |packet| packet.offset);
-    // Where the next packet lies, if they lie one directly behind the other, as usbfs takes them; and whether one lies
-    // elsewhere.
-    let (mut next, mut elsewhere) = (begin, 0);
-    for (packet, raw) in packets.iter().zip(&mut urb.raw.packets) {
-        elsewhere |= packet.offset ^ next;
-        next = next.wrapping_add(packet.length);
-        // The status is what usbcore sets; a kernel that gives a request back before it has run leaves it.
-        *raw = IsoPacket { length: packet.length, actual_length: 0, status: NOT_RUN };
-    }
-    let (begin, length) = (begin as usize, next.wrapping_sub(begin) as usize);
+    // Whether they lie in memory one directly behind the other, as usbfs takes them.
+    let (length, is_one_run) = match block.uniform_length() {
+        Some(length) => {
+            urb.lay_out_uniform(packets.len(), length);
+            (length.wrapping_mul(packets.len() as u32), true)
+        }
+        None => {
+            urb.lay_out(packets.iter().map(|packet| packet.length));
+            // Where the next packet lies if they do, and whether one lies elsewhere.
+            let (mut next, mut elsewhere) = (begin, 0);
+            for packet in packets {
+                elsewhere |= packet.offset ^ next;
+                next = next.wrapping_add(packet.length);
+            }
+            (next.wrapping_sub(begin), elsewhere == 0)
+        }
+    };
+    let (begin, length) = (begin as usize, length as usize);
     let end = begin + length;
     let in_one_area = !limits.areas
         || end <= limits.bytes
         || length == 0
         || begin / limits.bytes == (end - 1) / limits.bytes;
-    let is_one_run = elsewhere == 0 || length == 0;
-    if is_one_run && in_one_area && begin + length <= bytes.len() {
-        urb.raw.buffer = bytes[begin..].as_mut_ptr().cast();
-    } else {
-        urb.staged = true;
-        urb.staging.clear();
-        match direction {
-            Direction::Out => packets.iter().for_each(|packet| {
-                urb.staging.extend_from_slice(&bytes[range(packet)]);
-            }),
-            Direction::In => urb.staging.resize(length, 0),
-        }
-        urb.raw.buffer = urb.staging.as_mut_ptr().cast();
-    }
-    urb.raw.number_of_packets = packets.len() as i32;
     urb.raw.buffer_length = i32::try_from(length).unwrap_or(i32::MAX);
+    let is_one_run = (is_one_run || length == 0) && in_one_area;
+    match block.bytes_mut().get_mut(begin..end).filter(|_| is_one_run) {
+        Some(run) => urb.raw.buffer = run.as_mut_ptr().cast(),
+        None => stage(urb, block, which, length),
+    }
 }
 
-fn range(packet: &Packet) -> std::ops::Range<usize> {
+/// Gives a request memory of its own, because its packets do not lie in one run.
+#[cold]
+fn stage(urb: &mut Urb, block: &Block, which: Range<usize>, length: usize) {
+    urb.staged = true;
+    urb.staging.clear();
+    match Direction::of_endpoint(urb.raw.endpoint) {
+        Direction::Out => block.packets()[which].iter().for_each(|packet| {
+            urb.staging.extend_from_slice(&block.bytes()[range(packet)]);
+        }),
+        Direction::In => urb.staging.resize(length, 0),
+    }
+    urb.raw.buffer = urb.staging.as_mut_ptr().cast();
+}
+
+fn range(packet: &Packet) -> Range<usize> {
     let begin = packet.offset as usize;
     begin..begin + packet.length as usize
 }
 
-/// Takes a request's results into its block.
-pub(super) fn take_results(urb: &Urb, flight: &mut Flight, first_packet: u32, empty_is_unknown: bool) {
-    let direction = Direction::of_endpoint(urb.raw.endpoint);
-    let outcome = codes::outcome(urb.raw.status, flight.cancelled);
-    let view = codes::PacketView { ran: outcome == Outcome::Completed, empty_is_unknown };
-    let packets = flight.block.packets_mut().get_mut(first_packet as usize..).unwrap_or_default();
-    let told = packets.iter_mut().zip(urb.packets());
-    let (mut bytes, mut trouble) = (0_u64, 0);
-    match direction {
-        Direction::Out => {
+impl Flight {
+    /// A transfer of which the kernel has just been given so many requests.
+    fn new(id: u64, mut block: Block, pending: u32) -> Self {
+        *block.ending_mut() = Ending { id, carried: Some(0), ..Ending::default() };
+        Flight { done: IsochDone { block, number: None }, pending, cancelled: false }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.done.block.ending().id
+    }
+
+    /// Takes a request's results into its block. Whether it was the last.
+    #[inline(always)] // of each request
+    pub(super) fn take_results(
+        &mut self,
+        urb: &Urb,
+        first_packet: u32,
+        seen: Time,
+        empty_is_unknown: bool,
+    ) -> bool {
+        let direction = Direction::of_endpoint(urb.raw.endpoint);
+        let outcome = codes::outcome(urb.raw.status, self.cancelled);
+        let block = &mut self.done.block;
+        let told = urb.packets();
+        let all_carried = carried(told);
+        let mut bytes = 0_u64;
+        if direction == Direction::Out && all_carried && told.len() == block.packets().len() {
+            // Drivers differ in what they tell of its length; what was sent was sent whole.
+            block.all_carried();
             bytes = u64::from(urb.raw.buffer_length.unsigned_abs());
-            told.for_each(|(packet, told)| {
-                codes::sent(packet, told, view);
-                trouble |= told.status;
-            });
+        } else {
+            let view = codes::PacketView { ran: outcome == Outcome::Completed, empty_is_unknown };
+            let tell = if direction == Direction::Out { codes::sent } else { codes::received };
+            let packets = block.packets_mut().get_mut(first_packet as usize..).unwrap_or_default();
+            for (packet, told) in packets.iter_mut().zip(told) {
+                tell(packet, told, view);
+                bytes += u64::from(packet.actual);
+            }
         }
-        Direction::In => told.for_each(|(packet, told)| {
-            codes::received(packet, told, view);
-            trouble |= told.status;
-            bytes += u64::from(packet.actual);
-        }),
+        if urb.staged && direction == Direction::In {
+            scatter(urb, block, first_packet as usize);
+        }
+        let ending = block.ending_mut();
+        ending.carried = ending.carried.filter(|_| all_carried).map(|before| before + bytes);
+        ending.seen = seen;
+        // The first thing that went wrong is why.
+        if ending.outcome == Outcome::Completed {
+            ending.outcome = outcome;
+        }
+        self.pending = self.pending.saturating_sub(1);
+        if self.pending == 0 && self.done.block.ending().outcome == Outcome::Cancelled {
+            self.was_it_faster();
+        }
+        self.pending == 0
     }
-    flight.carried = flight.carried.filter(|_| trouble == 0).map(|before| before + bytes);
-    if urb.staged && direction == Direction::In {
-        scatter(urb, &mut flight.block, first_packet as usize);
+
+    /// What was cancelled may have been served before that.
+    #[cold]
+    fn was_it_faster(&mut self) {
+        let block = &mut self.done.block;
+        if block.packets().iter().all(|packet| packet.status != PacketStatus::Cancelled) {
+            block.ending_mut().outcome = Outcome::Completed;
+        }
     }
-    // The first thing that went wrong is why.
-    if flight.outcome == Outcome::Completed {
-        flight.outcome = outcome;
-    }
+}
+
+/// Whether nothing went wrong with any packet. In fours, because a controller that serves each microframe has many.
+fn carried(packets: &[IsoPacket]) -> bool {
+    let (fours, rest) = packets.as_chunks::<4>();
+    let of_fours = fours.iter().fold(0, |all, [a, b, c, d]| all | a.status | b.status | c.status | d.status);
+    rest.iter().fold(of_fours, |all, packet| all | packet.status) == 0
 }
 
 /// Brings what arrived to where it belongs in the block.
@@ -325,18 +415,6 @@ fn scatter(urb: &Urb, block: &mut Block, first_packet: usize) {
             bytes[at..at + arrived.len()].copy_from_slice(arrived);
         }
         from += packet.length as usize;
-    }
-}
-
-impl Flight {
-    /// How it ended, once nothing of it is pending.
-    pub(super) fn end(&self) -> Outcome {
-        let served = |packet: &Packet| packet.status != PacketStatus::Cancelled;
-        match self.outcome {
-            // It was faster.
-            Outcome::Cancelled if self.block.packets().iter().all(served) => Outcome::Completed,
-            outcome => outcome,
-        }
     }
 }
 

@@ -103,8 +103,9 @@ fn wanted(address: &mut Address) -> Result<(Wanted, Options), Error> {
     Ok((wanted, Options { memory, priority, witness }))
 }
 
-pub(super) fn check(mut address: Address) -> Result<(), Error> {
-    wanted(&mut address).map(drop)
+/// Whom an address means; an error if there is anything wrong with it.
+pub(crate) fn check(mut address: Address) -> Result<Wanted, Error> {
+    wanted(&mut address).map(|(wanted, _)| wanted)
 }
 
 fn found(wanted: &Wanted, address: &Address) -> Result<Found, Error> {

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use isoch_core::Time;
 use isoch_core::rules::Speed;
 use isoch_core::rules::descriptors::Configuration;
-use isoch_core::{Block, Outcome, Time};
 
 use super::budget::Charge;
 use super::closing::Closing;
@@ -24,8 +24,8 @@ use super::node::{Node, Submitted};
 use super::urb::{Owner, Spare, Urb};
 use super::witness::Watching;
 use crate::Error;
-use crate::bus::{DataReport, IsochReports, Number};
-use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak, lock};
+use crate::bus::{DataReport, IsochDone, IsochReports, Number};
+use crate::sync::{Arc, AtomicU8, Condvar, Mutex, MutexGuard, Ordering, Weak, lock};
 
 /// What was cancelled is over soon; that is how long something may wait for it.
 const LONGEST_DRAIN: Duration = Duration::from_secs(1);
@@ -57,11 +57,9 @@ pub(super) struct State {
     pub(super) next_id: u64,
     pub(super) data: Vec<DataFlight>,
     pub(super) interfaces: Vec<Claimed>,
-    /// Requests that were taken back before whoever handles events came to it, and when.
-    pub(super) early: VecDeque<(Box<Urb>, Time)>,
     /// Who tells the frames of requests, if anybody does.
     pub(super) witness: Option<Watching>,
-    /// Requests that can be used again.
+    /// Requests that the kernel does not have.
     pub(super) spare: Spare,
     /// When whoever handles events wakes by itself; `None` while at work.
     pub(super) sleeping_until: Option<Time>,
@@ -83,11 +81,21 @@ pub(super) struct Claimed {
     pub(super) setting: u8,
     /// That is being changed just now.
     pub(super) changing: bool,
+    /// It was taken away from us. usbfs would claim it again for whoever uses it (`checkintf`), behind the back of
+    /// whom it is meant for now: so nobody uses it until it is claimed anew.
+    pub(super) taken: bool,
     /// It was a driver of the kernel's before. Such a one is given back together with all of its function, because
     /// drivers take them together.
     pub(super) detached: bool,
     /// The program has it. Not so what was only taken along, and what was let go.
     pub(super) used: bool,
+}
+
+impl Claimed {
+    /// Whether it is ours to put into setting 0, and not there.
+    pub(super) fn is_to_be_put_back(&self) -> bool {
+        self.setting != 0 && !self.taken
+    }
 }
 
 /// An isochronous endpoint.
@@ -107,11 +115,40 @@ pub(super) struct Pipe {
     /// When the next of these should be over.
     pub(super) due: DueEnd,
     pub(super) deadline: Option<Deadline>,
-    /// Its alternate setting is in force no more, or is being changed. Its port knows, too.
-    pub(super) stale: Arc<AtomicBool>,
+    /// Its port knows that, too.
+    pub(super) standing: Arc<Standing>,
     /// Nobody uses it any more.
     pub(super) closed: bool,
     pub(super) told_gone: bool,
+}
+
+/// Whether an endpoint can be used.
+#[derive(Default)]
+pub(super) struct Standing(AtomicU8);
+
+impl Standing {
+    const IN_FORCE: u8 = 0;
+    /// Its alternate setting is in force no more, or is being changed.
+    const STALE: u8 = 1;
+    /// Its interface was taken away.
+    const TAKEN: u8 = 2;
+
+    fn set(&self, standing: u8) {
+        self.0.store(standing, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_in_force(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::IN_FORCE
+    }
+
+    /// Fails if it cannot.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.0.load(Ordering::Relaxed) {
+            Self::IN_FORCE => Ok(()),
+            Self::STALE => Err(Error::SettingChanged),
+            _ => Err(codes::taken()),
+        }
+    }
 }
 
 /// When an endpoint wants to be told the time.
@@ -140,18 +177,12 @@ pub(super) struct Request {
 
 /// An isochronous transfer in flight.
 pub(super) struct Flight {
-    pub(super) id: u64,
-    pub(super) block: Block,
+    /// What will be told of it, as far as is known.
+    pub(super) done: IsochDone,
     /// Requests that the kernel has of it.
     pub(super) pending: u32,
-    /// The driver's number of its first frame, where a witness told it.
-    pub(super) number: Option<Number>,
     /// The program wants it back.
     pub(super) cancelled: bool,
-    /// How it ended, as far as is known.
-    pub(super) outcome: Outcome,
-    /// Bytes that went over the bus, as long as every packet was just carried.
-    pub(super) carried: Option<u64>,
 }
 
 /// A control, bulk or interrupt transfer in flight.
@@ -213,7 +244,7 @@ impl Shared {
     /// Whether something that was let go on an interface is still to come back.
     fn is_being_freed(&self, state: &State, interface: u8) -> bool {
         let unused = |claimed: &&Claimed| claimed.number == interface && !claimed.used;
-        let goes = |claimed: &Claimed| claimed.setting != 0 || self.is_free(state, claimed);
+        let goes = |claimed: &Claimed| claimed.is_to_be_put_back() || self.is_free(state, claimed);
         state.interfaces.iter().find(unused).is_some_and(goes)
             || state.pipes.iter().any(|pipe| pipe.closed && pipe.interface == interface)
     }
@@ -224,6 +255,8 @@ impl Shared {
         if state.gone {
             return Err(Error::Gone);
         }
+        // What was taken away meanwhile is to be had anew.
+        state.interfaces.retain(|claimed| claimed.used || !claimed.taken);
         let mut taken = Vec::new();
         for number in self.configuration.function_of(interface) {
             let known = state.interfaces.iter().any(|claimed| claimed.number == number);
@@ -246,6 +279,7 @@ impl Shared {
             number,
             setting: 0,
             changing: false,
+            taken: false,
             detached,
             used: false,
         }));
@@ -320,15 +354,69 @@ impl Shared {
 }
 
 impl Pipe {
-    pub(super) fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Relaxed)
+    /// At this time nothing more of it was over.
+    pub(super) fn is_under_way(&mut self, now: Time) {
+        if let Some(first) = self.requests.front() {
+            self.due.is_under_way(self.interval * u64::from(first.packets), now);
+        }
     }
 
     /// Takes transfers off the bus, the newest first: what is still in front of them is not disturbed.
     pub(super) fn discard(&mut self, node: &Node, which: impl Fn(u64) -> bool) {
-        self.flights.iter_mut().filter(|flight| which(flight.id)).for_each(|flight| flight.cancelled = true);
+        self.flights
+            .iter_mut()
+            .filter(|flight| which(flight.id()))
+            .for_each(|flight| flight.cancelled = true);
         let requests = self.requests.iter().rev().filter(|request| which(request.flight));
         requests.for_each(|request| node.discard(request.submitted));
+    }
+}
+
+impl Pipe {
+    /// A request of this endpoint's came back: it is the kernel's no more.
+    #[inline(always)] // for each request
+    pub(super) fn unlist(&mut self, urb: &Urb, seen: Time) {
+        let submitted = Submitted::of(urb);
+        // They come back in order, but for what is taken off the bus.
+        let request = match self.requests.front() {
+            Some(first) if first.submitted == submitted => self.requests.pop_front(),
+            _ => {
+                let index = self.requests.iter().position(|request| request.submitted == submitted);
+                index.and_then(|index| self.requests.remove(index))
+            }
+        };
+        if let Some(request) = request {
+            self.due.over(self.interval * u64::from(request.packets), seen);
+        }
+    }
+
+    /// A request came back. If its transfer is over with that, that is given back, too.
+    pub(super) fn over(
+        &mut self,
+        urb: &Urb,
+        seen: Time,
+        number: Option<Number>,
+        empty_is_unknown: bool,
+    ) -> Option<IsochDone> {
+        let Owner::Isoch { flight: id, first_packet, .. } = urb.owner else { return None };
+        let take = |flight: &mut Flight| {
+            if first_packet == 0 {
+                flight.done.number = number;
+            }
+            flight.take_results(urb, first_packet, seen, empty_is_unknown)
+        };
+        match self.flights.front_mut() {
+            Some(first) if first.id() == id => {
+                let is_over = take(first);
+                is_over.then(|| self.flights.pop_front())?
+            }
+            _ => {
+                let index = self.flights.iter().position(|flight| flight.id() == id)?;
+                let is_over = self.flights.get_mut(index).is_some_and(take);
+                is_over.then(|| self.flights.remove(index))?
+            }
+        }
+        .map(|flight| flight.done)
     }
 }
 
@@ -382,14 +470,15 @@ impl State {
                 remedy: "transfers are pending on it; drain or abort them first",
             });
         }
-        self.check_change(interface)?;
+        self.check_usable(interface)?;
         if let Some(claimed) = self.interface(interface) {
             claimed.changing = true;
         }
-        let pipes = self.pipes.iter().filter(|pipe| pipe.interface == interface && !pipe.is_stale());
+        let of_interface = self.pipes.iter().filter(|pipe| pipe.interface == interface);
+        let pipes = of_interface.filter(|pipe| pipe.standing.is_in_force());
         Ok(pipes
             .map(|pipe| {
-                pipe.stale.store(true, Ordering::Relaxed);
+                pipe.standing.set(Standing::STALE);
                 pipe.id
             })
             .collect())
@@ -399,39 +488,39 @@ impl State {
     pub(super) fn end_change(&mut self, interface: u8, setting: u8, pipes: &[u64]) {
         let Some(claimed) = self.interface(interface) else { return };
         claimed.changing = false;
-        if std::mem::replace(&mut claimed.setting, setting) == setting {
+        let is_same = std::mem::replace(&mut claimed.setting, setting) == setting;
+        if is_same && !claimed.taken {
             let same = self.pipes.iter().filter(|pipe| pipes.contains(&pipe.id));
-            same.for_each(|pipe| pipe.stale.store(false, Ordering::Relaxed));
+            same.for_each(|pipe| pipe.standing.set(Standing::IN_FORCE));
         }
     }
 
-    /// Fails while an interface's alternate setting is being changed.
-    pub(super) fn check_change(&self, interface: u8) -> Result<(), Error> {
-        let mut changing = self.interfaces.iter().filter(|claimed| claimed.changing);
-        match changing.any(|claimed| claimed.number == interface) {
-            true => Err(Error::Busy {
+    /// An interface was taken away: nothing begins on it any more.
+    pub(super) fn take_away(&mut self, interface: u8) {
+        if let Some(claimed) = self.interface(interface) {
+            claimed.taken = true;
+        }
+        let pipes = self.pipes.iter().filter(|pipe| pipe.interface == interface);
+        pipes.for_each(|pipe| pipe.standing.set(Standing::TAKEN));
+    }
+
+    /// Fails if nothing can begin on an interface: it was taken away, or its alternate setting is being changed.
+    pub(super) fn check_usable(&self, interface: u8) -> Result<(), Error> {
+        match self.interfaces.iter().find(|claimed| claimed.number == interface) {
+            Some(Claimed { taken: true, .. }) => Err(codes::taken()),
+            Some(Claimed { changing: true, .. }) => Err(Error::Busy {
                 what: format!("interface {interface}"),
                 remedy: "its alternate setting is being changed; try again",
             }),
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// A request came back: it is the kernel's no more.
     pub(super) fn unlist(&mut self, urb: &Urb, seen: Time) {
         let Owner::Isoch { pipe, .. } = urb.owner else { return };
-        let Some(pipe) = self.pipe(pipe) else { return };
-        let submitted = Submitted::of(urb);
-        // They come back in order, but for what is taken off the bus.
-        let request = match pipe.requests.front() {
-            Some(first) if first.submitted == submitted => pipe.requests.pop_front(),
-            _ => {
-                let index = pipe.requests.iter().position(|request| request.submitted == submitted);
-                index.and_then(|index| pipe.requests.remove(index))
-            }
-        };
-        if let Some(request) = request {
-            pipe.due.over(pipe.interval * u64::from(request.packets), seen);
+        if let Some(pipe) = self.pipe(pipe) {
+            pipe.unlist(urb, seen);
         }
     }
 
@@ -447,13 +536,13 @@ mod tests {
     struct Nobody;
 
     impl IsochReports for Nobody {
-        fn completed(&self, _: &mut Vec<crate::bus::IsochDone>) {}
+        fn completed(&self, _: &mut VecDeque<IsochDone>) {}
         fn deadline(&self, _: Time) {}
         fn gone(&self) {}
     }
 
     fn claimed(number: u8, setting: u8) -> Claimed {
-        Claimed { number, setting, changing: false, detached: false, used: true }
+        Claimed { number, setting, changing: false, taken: false, detached: false, used: true }
     }
 
     fn pipe(id: u64, interface: u8) -> Pipe {
@@ -469,14 +558,14 @@ mod tests {
             requests: VecDeque::new(),
             due: DueEnd::default(),
             deadline: None,
-            stale: Arc::default(),
+            standing: Arc::default(),
             closed: false,
             told_gone: false,
         }
     }
 
     fn stale(state: &State) -> Vec<bool> {
-        state.pipes.iter().map(Pipe::is_stale).collect()
+        state.pipes.iter().map(|pipe| !pipe.standing.is_in_force()).collect()
     }
 
     fn state() -> State {
@@ -507,11 +596,27 @@ mod tests {
     fn nothing_begins_while_a_setting_is_changed() {
         let mut state = state();
         let pipes = state.begin_change(1).unwrap();
-        assert!(state.check_change(1).is_err() && state.check_change(2).is_ok());
+        assert!(state.check_usable(1).is_err() && state.check_usable(2).is_ok());
         let error = state.begin_change(1).unwrap_err().to_string();
         assert!(error.contains("is being changed"), "{error}");
         state.end_change(1, 1, &pipes);
-        assert!(state.check_change(1).is_ok());
+        assert!(state.check_usable(1).is_ok());
+    }
+
+    #[test]
+    fn nothing_begins_on_an_interface_that_was_taken_away() {
+        let mut state = state();
+        let taken = |result: Result<_, Error>| matches!(result, Err(Error::Bus(16)));
+        let pipes = state.begin_change(1).unwrap();
+        state.take_away(1);
+        state.end_change(1, 1, &pipes);
+        assert!(taken(state.check_usable(1)) && taken(state.begin_change(1).map(drop)));
+        let refused: Vec<bool> = state.pipes.iter().map(|pipe| taken(pipe.standing.check())).collect();
+        assert_eq!(refused, [true, true, false]);
+        assert!(state.check_usable(2).is_ok());
+        // The next one that claims it has it.
+        state.interfaces[0] = claimed(1, 0);
+        assert!(state.check_usable(1).is_ok());
     }
 
     #[test]

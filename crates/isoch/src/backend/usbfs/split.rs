@@ -45,8 +45,8 @@ pub(super) fn next(packets: &[Packet], limits: Limits) -> usize {
 }
 
 /// Whether all of these fit, as nearly always: packets lie in memory in their order, so the first and the last tell.
-fn fits_whole(packets: &[Packet], limits: Limits) -> bool {
-    let [first, .., last] = packets else { return false };
+pub(super) fn fits_whole(packets: &[Packet], limits: Limits) -> bool {
+    let (Some(first), Some(last)) = (packets.first(), packets.last()) else { return false };
     let (begin, end) = (first.offset as usize, last.offset as usize + last.length as usize);
     let area = limits.bytes.max(1);
     packets.len() <= MOST_PACKETS

@@ -3,7 +3,10 @@
 //! Why always room for 128 packets? That is the most that usbfs takes in one request; a request of one size
 //! can be used again for any transfer, so that a stream allocates nothing.
 
+use std::collections::VecDeque;
 use std::ffi::c_void;
+
+use isoch_core::Time;
 
 /// The most packets in one request (`drivers/usb/core/devio.c`, `proc_do_submiturb`).
 pub(super) const MOST_PACKETS: usize = 128;
@@ -50,6 +53,9 @@ pub(super) struct Urb {
     /// Memory for what is not in one run in its block: gathered here, or scattered from here.
     pub(super) staging: Vec<u8>,
     pub(super) staged: bool,
+    /// So many packets from the first on are laid out with this length each, by an earlier transfer. It is mostly that
+    /// of the next, too.
+    uniform: (usize, u32),
 }
 
 /// Whose request it is.
@@ -86,16 +92,36 @@ impl Urb {
             owner: Owner::Data { token: 0 },
             staging: Vec::new(),
             staged: false,
+            uniform: (0, 0),
         })
     }
 
-    /// Makes it a request of this kind. Packets are counted from none.
+    /// Makes it a request of this kind.
     pub(super) fn prepare(&mut self, kind: u8, endpoint: u8, owner: Owner) {
         let raw = &mut self.raw;
         (raw.kind, raw.endpoint, raw.status, raw.flags) = (kind, endpoint, 0, 0);
         (raw.actual_length, raw.start_frame, raw.number_of_packets, raw.error_count) = (0, 0, 0, 0);
         self.owner = owner;
         self.staged = false;
+    }
+
+    /// Lays out so many packets of one length each. usbfs writes all of a packet but its length when it gives a
+    /// request back (devio.c, `processcompl`), and reads nothing else of it.
+    pub(super) fn lay_out_uniform(&mut self, count: usize, length: u32) {
+        let (laid_out, of_length) = self.uniform;
+        let from = if length == of_length { laid_out } else { 0 };
+        if from < count {
+            self.raw.packets[from..count].iter_mut().for_each(|packet| packet.length = length);
+            self.uniform = (count, length);
+        }
+        self.raw.number_of_packets = count as i32;
+    }
+
+    /// Lays out packets of these lengths.
+    pub(super) fn lay_out(&mut self, lengths: impl ExactSizeIterator<Item = u32>) {
+        self.uniform = (0, 0);
+        self.raw.number_of_packets = lengths.len() as i32;
+        lengths.zip(&mut self.raw.packets).for_each(|(length, packet)| packet.length = length);
     }
 
     /// The packets' results, or what was asked of them.
@@ -105,23 +131,45 @@ impl Urb {
     }
 }
 
-/// Requests that can be used again. In boxes, because the kernel knows them by their addresses.
+/// Requests that the kernel does not have: those that can be used again, and those that were taken back before whoever
+/// handles events came to it. In boxes, because the kernel knows them by their addresses.
 #[derive(Default)]
 pub(super) struct Spare {
-    #[allow(clippy::vec_box, reason = "their addresses are the kernel's to know")]
-    urbs: Vec<Box<Urb>>,
     /// How many there are, here and in use.
     made: usize,
+    #[allow(clippy::vec_box, reason = "their addresses are the kernel's to know")]
+    urbs: Vec<Box<Urb>>,
+    /// With the time at which each was seen to be over.
+    early: VecDeque<(Box<Urb>, Time)>,
 }
 
 impl Spare {
     pub(super) fn take(&mut self) -> Box<Urb> {
-        self.urbs.pop().unwrap_or_else(|| {
-            // Room for all of them, for the day when all are back.
-            self.made += 1;
-            self.urbs.reserve(self.made);
-            Urb::new()
-        })
+        self.urbs.pop().unwrap_or_else(|| self.make())
+    }
+
+    #[cold]
+    fn make(&mut self) -> Box<Urb> {
+        // Room for all of them, for the day when all are back.
+        self.made += 1;
+        let made = self.made;
+        self.urbs.reserve(made);
+        self.early.reserve(made.saturating_sub(self.early.len()));
+        Urb::new()
+    }
+
+    /// One was taken back early.
+    pub(super) fn put_early(&mut self, urb: Box<Urb>, seen: Time) {
+        self.early.push_back((urb, seen));
+    }
+
+    pub(super) fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// The first of those that were taken back early.
+    pub(super) fn take_early(&mut self) -> Option<(Box<Urb>, Time)> {
+        self.early.pop_front()
     }
 
     pub(super) fn put(&mut self, urb: Box<Urb>) {

@@ -1,5 +1,6 @@
 //! Where a virtual bus's events go: whom they are for is found out under the lock, and told without it.
 
+use isoch_core::Ending;
 use isoch_virtual::controller::{DataError, Event, PortId};
 
 use super::device;
@@ -38,16 +39,10 @@ impl State {
                 Event::Isoch(done) => {
                     let seen = self.controller.sof().time_of(done.seen);
                     if let Some(reports) = self.route_of(done.pipe).map(|route| route.reports.clone()) {
-                        let done = IsochDone {
-                            id: done.token,
-                            block: done.block,
-                            outcome: done.outcome,
-                            first: done.first,
-                            number: None,
-                            carried: None,
-                            seen,
-                        };
-                        lists.telling.isoch(&reports, done);
+                        let (id, mut block) = (done.token, done.block);
+                        let (outcome, first) = (done.outcome, done.first);
+                        *block.ending_mut() = Ending { id, outcome, first, carried: None, seen };
+                        lists.telling.isoch(&reports, IsochDone { block, number: None });
                     }
                 }
                 Event::Data(done) => {

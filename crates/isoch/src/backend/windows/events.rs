@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use isoch_core::rules::winusb;
-use isoch_core::{Outcome, Time};
+use isoch_core::{Ending, Outcome, Time};
 use windows_sys::Win32::Foundation::HANDLE;
 
 use super::operation::Operation;
@@ -135,7 +135,7 @@ impl Shared {
                     let Some(flight) = pipe.flights.remove(index) else { return };
                     *gone |= codes::is_gone(code);
                     let done = finish(pipe.direction, flight, code, now, spare);
-                    if done.outcome == Outcome::BadStartFrame && pipe.flights.is_empty() {
+                    if done.block.ending().outcome == Outcome::BadStartFrame && pipe.flights.is_empty() {
                         pipe.end = None;
                     }
                     lists.telling.isoch(&pipe.reports, done);
@@ -210,7 +210,8 @@ fn finish(
     }
     spare.extend(flight.operation);
     // The frame was asked for and is not confirmed: `first` is for what the system told.
-    IsochDone { id: flight.id, block: flight.block, outcome, first: None, number: None, carried: None, seen }
+    *flight.block.ending_mut() = Ending { id: flight.id, outcome, first: None, carried: None, seen };
+    IsochDone { block: flight.block, number: None }
 }
 
 impl State {

@@ -14,7 +14,8 @@ pub(super) use system::System;
 use super::{Examined, Finding, Report, Topic, UdevRule};
 use crate::Error;
 use crate::address::Address;
-use crate::backend::usbfs::path::{self, Wanted};
+use crate::backend::usbfs;
+use crate::backend::usbfs::path::Wanted;
 use crate::text::listed;
 use plugged::Plugged;
 
@@ -30,7 +31,7 @@ pub(super) fn machine(system: &System) -> Report {
 
 /// The machine, and one device.
 pub(super) fn device(system: &System, address: &Address) -> Result<Report, Error> {
-    let wanted = wanted(address)?;
+    let wanted = usbfs::check(address.clone())?;
     let devices = plugged::devices(system);
     let mut report = Report { machine: machine::findings(system, &devices), devices: Vec::new() };
     match find(&wanted, &devices) {
@@ -49,7 +50,7 @@ pub(super) fn device(system: &System, address: &Address) -> Result<Report, Error
 
 /// The rule for a device; one that is named by its numbers need not be there.
 pub(super) fn udev_rule(system: &System, address: &Address) -> Result<UdevRule, Error> {
-    let wanted = wanted(address)?;
+    let wanted = usbfs::check(address.clone())?;
     let devices = plugged::devices(system);
     let found = find(&wanted, &devices).map(|device| &device.information);
     match (&wanted, found) {
@@ -60,10 +61,6 @@ pub(super) fn udev_rule(system: &System, address: &Address) -> Result<UdevRule, 
             hint: ": name it by its numbers, as in `usb:1235:8214`".into(),
         }),
     }
-}
-
-fn wanted(address: &Address) -> Result<Wanted, Error> {
-    path::parse(&address.path).map_err(|reason| address.error(reason))
 }
 
 fn find<'a>(wanted: &Wanted, devices: &'a [Plugged]) -> Option<&'a Plugged> {

@@ -27,7 +27,7 @@ pub(crate) use placing::anchored;
 
 use super::{Histogram, Rejected, Statistics};
 use crate::block::{Block, Blocks, Layout, Pool};
-use crate::bus::{BusDevice, IsochPort, IsochReports, Number};
+use crate::bus::{BusDevice, IsochDone, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::completion::{CompletionSink, CompletionTiming, TransferId};
 use crate::sync::{Arc, Mutex, lock};
@@ -57,10 +57,13 @@ impl Item for Drained {}
 struct State {
     port: Option<Arc<dyn IsochPort>>,
     /// What the bus has, or had.
-    ledger: Ledger<Ticket, Over>,
+    ledger: Ledger<Ticket, IsochDone>,
     placer: Placer,
     /// How the stream's count compares with the clock.
     track: StreamTrack,
+    /// Of the transfer that defines what frames are called, if that is the next one: the microframes from its beginning to
+    /// an end, and when that was seen.
+    defined_by: Option<(u64, Time)>,
     /// Accepted, and not yet with the bus: all of it comes after what is in the ledger.
     held: VecDeque<Held>,
     sink: Arc<dyn CompletionSink>,
@@ -139,15 +142,6 @@ struct Ticket {
     cold_start: Option<Time>,
 }
 
-/// What comes back with a transfer.
-struct Over {
-    block: CoreBlock,
-    /// The driver's number of its first frame, where a witness told it.
-    number: Option<Number>,
-    /// How many bytes it carried, if every packet was just carried.
-    carried: Option<u64>,
-}
-
 impl Ticket {
     fn new(pool: Option<Arc<Pool>>) -> Self {
         Ticket {
@@ -201,6 +195,7 @@ impl Queue {
                 }),
                 placer: Placer::new(placing),
                 track: StreamTrack::new(),
+                defined_by: None,
                 held: VecDeque::new(),
                 sink,
                 filler: Vec::new(),

@@ -57,28 +57,33 @@ impl Queue {
         if !state.held.is_empty() || state.port.is_none() {
             return Some(held);
         }
-        let how = held.start;
-        if self.takes_everything() {
-            self.hand_over(state, held, how, None);
-            return None;
+        let (mut how, mut now) = (held.start, None);
+        if !self.takes_everything() {
+            let (transfers, intervals) = state.ledger.at_bus();
+            let queue = placer::Queue { transfers, intervals, end: None };
+            let head = Pending { start: how, intervals: held.block.packets().len() as u64 };
+            if !state.placer.follows(queue, head) {
+                return Some(held);
+            }
+            if self.capabilities.start != StartSupport::Exact {
+                how = Start::Continue;
+            }
+            now = (!state.bus_tells).then(|| self.clock().host_now());
         }
-        let (transfers, intervals) = state.ledger.at_bus();
-        let queue = placer::Queue { transfers, intervals, end: None };
-        let head = Pending { start: how, intervals: held.block.packets().len() as u64 };
-        if !state.placer.follows(queue, head) {
-            return Some(held);
-        }
-        let exact = self.capabilities.start == StartSupport::Exact;
-        let now = (!state.bus_tells).then(|| self.clock().host_now());
-        self.hand_over(state, held, if exact { how } else { Start::Continue }, now);
+        self.hand_over(state, held, how, now);
         None
     }
 
     /// Hands over to the bus what is due.
     pub(super) fn pump(&self, state: &mut State, now: Option<Time>) {
-        if state.held.is_empty() && !state.placer.is_carrying() {
-            return;
+        if !state.held.is_empty() || state.placer.is_carrying() {
+            self.hand_over_due(state, now);
         }
+    }
+
+    /// The same, where something is held. Mostly nothing is.
+    #[inline(never)]
+    fn hand_over_due(&self, state: &mut State, now: Option<Time>) {
         let now = now.or_else(|| (!self.takes_everything()).then(|| self.clock().host_now()));
         loop {
             if let Some(outcome) = state.held.front().and_then(|held| held.withdrawn) {
@@ -138,11 +143,10 @@ impl Queue {
 
     fn hand_over(&self, state: &mut State, held: Held, how: Start, now: Option<Time>) {
         let intervals = held.block.packets().len() as u64;
-        let (ticket, ran_dry) = match state.bus_tells {
-            true => (Ticket { handed_over_at: now, ..Ticket::new(Some(held.pool)) }, false),
-            false => self.timed(state, Some(held.pool), now),
-        };
+        let timing = if state.bus_tells { Timing::default() } else { self.timed(state, now) };
+        let ticket = timing.ticket(Some(held.pool), now);
         let sequence = state.ledger.add(held.id, held.start, intervals, ticket);
+        let ran_dry = timing.ran_dry;
         self.give_to_bus(state, Handing { sequence, block: held.block, start: how, ran_dry });
     }
 
@@ -157,31 +161,27 @@ impl Queue {
         };
         debug_assert!(laid_out.is_ok(), "a filler block holds what a placer asks for at most");
         let intervals = block.packets().len() as u64;
-        let (ticket, ran_dry) = self.timed(state, None, Some(now));
-        let sequence = state.ledger.add_filler(intervals, ticket);
+        let timing = self.timed(state, Some(now));
+        let sequence = state.ledger.add_filler(intervals, timing.ticket(None, Some(now)));
+        let ran_dry = timing.ran_dry;
         self.give_to_bus(state, Handing { sequence, block, start: Start::Asap, ran_dry });
         true
     }
 
-    /// Remembers when something is handed over, and finds out if the bus must have served all it had by
-    /// then although not all of that was reaped: what follows it is a new stream, without any error from the
-    /// system.
-    fn timed(&self, state: &mut State, pool: Option<Arc<Pool>>, now: Option<Time>) -> (Ticket, bool) {
+    /// Finds out if the bus must have served all it had by then although not all of that was reaped: what follows it is a
+    /// new stream, without any error from the system.
+    fn timed(&self, state: &mut State, now: Option<Time>) -> Timing {
         let idle = state.ledger.at_bus().0 == 0;
-        let mut ticket = Ticket { handed_over_at: now, ..Ticket::new(pool) };
-        let ran_dry = match now.filter(|_| !idle && self.does_not_report()) {
-            None => false,
-            Some(now) if now + self.margin() < state.supplied_until => {
-                ticket.is_certain = true;
-                false
-            }
-            Some(now) => self.ran_dry(state, now),
-        };
-        ticket.cold_start = now.filter(|_| idle || ran_dry);
-        if idle || ran_dry {
+        let mut timing = Timing::default();
+        if let Some(now) = now.filter(|_| !idle && self.does_not_report()) {
+            timing.is_certain = now + self.margin() < state.supplied_until;
+            timing.ran_dry = !timing.is_certain && self.ran_dry(state, now);
+        }
+        timing.is_cold = idle || timing.ran_dry;
+        if timing.is_cold {
             state.supplied_until = Time::ZERO;
         }
-        (ticket, ran_dry)
+        timing
     }
 
     /// Whether all that the bus had must be over by now. If not: until when it certainly is not, which then need not be
@@ -195,6 +195,7 @@ impl Queue {
         now > time + uncertainty
     }
 
+    #[inline(always)] // into the way of nearly every transfer
     fn give_to_bus(&self, state: &mut State, handing: Handing) {
         let Handing { sequence, block, start, ran_dry } = handing;
         let taken = match &state.port {
@@ -207,11 +208,7 @@ impl Queue {
                 state.bus_tells = handed_over.continuity.is_some();
                 let by_clock = if ran_dry { Continuity::Broken } else { Continuity::Unbroken };
                 let continuity = handed_over.continuity.unwrap_or(by_clock);
-                state.ledger.handed_over(sequence, continuity);
-                if let Some(frame) = handed_over.placed {
-                    state.ledger.placed(sequence, frame);
-                }
-                if let Some(ticket) = state.ledger.ticket(sequence) {
+                if let Some(ticket) = state.ledger.handed_over(sequence, continuity) {
                     ticket.handed_over_in = handed_over.now;
                     ticket.handed_over_at = handed_over.at.or(ticket.handed_over_at);
                     if handed_over.continuity.is_some() {
@@ -226,17 +223,46 @@ impl Queue {
                         ticket.cold_start = Some(at).filter(|at| by.since(*at) < LONGEST_HAND_OVER);
                     }
                 }
+                if let Some(frame) = handed_over.placed {
+                    state.ledger.placed(sequence, frame);
+                }
             }
             Err((block, error)) => {
                 tracing::debug!(endpoint = self.address, %error, "the bus did not take a transfer");
                 let outcome = match error {
-                    Error::Gone => Outcome::DeviceGone,
+                    Error::Gone => {
+                        // The next is refused, or who submits again what comes back would do so in a circle.
+                        state.gone = true;
+                        Outcome::DeviceGone
+                    }
                     Error::SettingChanged => Outcome::Cancelled,
                     Error::Bus(code) => Outcome::Failed(code),
                     _ => Outcome::Failed(0),
                 };
                 self.report(state, sequence, block, outcome);
             }
+        }
+    }
+}
+
+/// What the clock says of a transfer that is about to be handed over.
+#[derive(Clone, Copy, Default)]
+struct Timing {
+    /// The bus must have served all it had.
+    ran_dry: bool,
+    /// It certainly had not.
+    is_certain: bool,
+    /// A stream begins.
+    is_cold: bool,
+}
+
+impl Timing {
+    fn ticket(self, pool: Option<Arc<Pool>>, now: Option<Time>) -> Ticket {
+        Ticket {
+            handed_over_at: now,
+            is_certain: self.is_certain,
+            cold_start: now.filter(|_| self.is_cold),
+            ..Ticket::new(pool)
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The way up: what the bus reports becomes completions, told in order.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use isoch_core::clock::{Count, StreamTrack};
-use isoch_core::ledger::BusReport;
+use isoch_core::ledger::{BusReport, NextOver};
 use isoch_core::{
-    Block as CoreBlock, FrameSource, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Report, StartSupport, Time,
+    Block as CoreBlock, Ending, FrameSource, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Report,
+    StartSupport, Time,
 };
 
-use super::{ColdStart, Drained, Over, Queue, State, Ticket};
+use super::{ColdStart, Drained, Queue, State, Ticket};
 use crate::block::Block;
 use crate::bus::{IsochDone, IsochReports, Number};
 use crate::completion::{Completion, CompletionSink};
@@ -25,13 +27,12 @@ const LEAD_ERROR: Duration = Duration::from_micros(400);
 const LEAD_TRIED_EACH: u64 = 4;
 
 impl IsochReports for Queue {
-    fn completed(&self, done: &mut Vec<IsochDone>) {
+    fn completed(&self, done: &mut VecDeque<IsochDone>) {
         let mut state = lock(&self.state);
-        for done in done.drain(..) {
-            let report = bus_report(&done);
-            let over = Over { block: done.block, number: done.number, carried: done.carried };
-            if state.ledger.reported(done.id, report, over).is_err() {
-                tracing::error!(endpoint = self.address, id = done.id, "a bus reported a transfer twice");
+        while let Some(over) = done.pop_front() {
+            let id = over.block.ending().id;
+            if state.ledger.reported(id, bus_report(&over.block), over).is_err() {
+                tracing::error!(endpoint = self.address, id, "a bus reported a transfer twice");
             }
         }
         self.pump(&mut state, None);
@@ -58,16 +59,18 @@ impl Queue {
 
     /// Tells the ledger where the next transfer began: by what a witness told, or as far as the clock can tell from
     /// its end.
+    #[inline(never)]
     fn locate_next(&self, state: &mut State) {
-        if let Some((intervals, seen, Over { number: Some(number), .. })) = state.ledger.next_over() {
+        if let Some(NextOver { intervals, seen, payload: IsochDone { number: Some(number), .. }, .. }) =
+            state.ledger.next_over()
+        {
             self.locate(state, *number, intervals, seen);
         }
-        if let Some((intervals, seen)) = state.ledger.wants_estimate() {
-            self.estimate(state, intervals, seen);
+        if let Some(NextOver { wants_estimate: true, .. }) = state.ledger.next_over() {
+            self.estimate(state);
         }
     }
 
-    #[inline(never)]
     fn locate(&self, state: &mut State, number: Number, intervals: u64, seen: Time) {
         let length = intervals * self.timing.period_microframes();
         let expected = self.clock().estimate_start(seen, length, None, None).first;
@@ -77,11 +80,14 @@ impl Queue {
     }
 
     #[cold]
-    fn estimate(&self, state: &mut State, intervals: u64, seen: Time) {
+    fn estimate(&self, state: &mut State) {
+        let Some((intervals, seen)) = state.ledger.tells_most(|ticket| ticket.is_certain) else { return };
         let length = (intervals * self.timing.period_microframes()).saturating_sub(self.silence());
         let (earliest, latest) = self.start_bounds(state, state.ledger.next_to_pop());
         let estimate = self.clock().estimate_start(seen, length, earliest, latest);
-        state.ledger.estimated(estimate, self.clock().source.is_fresh());
+        let defines = self.clock().source.is_fresh();
+        state.defined_by = defines.then_some((length, seen));
+        state.ledger.estimated(estimate, defines);
     }
 
     /// Between when a transfer that began a stream must have begun: the shortest lead after it was handed over, and the
@@ -164,35 +170,51 @@ impl Queue {
         let seen = self.clock().host_now();
         let report =
             BusReport { outcome, began: false, first: None, estimate: None, defines_frames: false, seen };
-        let over = Over { block, number: None, carried: None };
+        block.ending_mut().carried = None;
+        let over = IsochDone { block, number: None };
         let reported = state.ledger.reported(sequence, report, over);
         debug_assert!(reported.is_ok(), "it was just added");
     }
 
     /// Delivers what is over, in order, without the lock.
-    pub(super) fn deliver<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        if state.delivering {
-            return;
+    pub(super) fn deliver<'a>(&'a self, state: MutexGuard<'a, State>) {
+        // Mostly it is a sink that submits, and who told it goes on with that.
+        if !state.delivering {
+            self.deliver_all(state);
         }
+    }
+
+    /// The same, for whoever does it now.
+    #[inline(never)]
+    fn deliver_all<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         state.delivering = true;
         loop {
-            self.locate_next(&mut state);
-            let Some((report, ticket, over)) = state.ledger.pop() else { break };
+            match state.ledger.next_over() {
+                None => break,
+                Some(next) if next.wants_estimate || next.payload.number.is_some() => {
+                    self.locate_next(&mut state);
+                }
+                Some(_) => {}
+            }
+            let put = |over: &mut IsochDone, report| over.block.set_report(report);
+            let Some((ticket, over)) = state.ledger.pop_with(put) else { break };
+            let Ticket { pool, handed_over_in, cold_start, .. } = ticket;
+            let report = over.block.report();
             if let Some((number, first)) = over.number.zip(report.first) {
                 self.clock().source.is_number_of(number, first);
             }
-            self.doubt_next(&mut state, &report);
-            self.learn(&mut state, &report, ticket.cold_start);
-            let Some(pool) = ticket.pool else {
+            self.doubt_next(&mut state, report);
+            self.learn(&mut state, report, cold_start);
+            let Some(pool) = pool else {
                 state.filler.push(over.block);
                 continue;
             };
-            state.statistics.count(&report, over.block.packets(), over.carried, ticket.handed_over_in);
+            state.statistics.count(report, over.block.packets(), over.block.ending().carried, handed_over_in);
             let sink = Arc::clone(&state.sink);
             state.telling = true;
             drop(state);
             let block = Block::from_parts(over.block, pool);
-            let completion = Completion { block, report, timing: Arc::clone(&self.shared) };
+            let completion = Completion { block, timing: Arc::clone(&self.shared) };
             tell(|| sink.completed(completion));
             state = lock(&self.state);
             state.telling = false;
@@ -217,7 +239,8 @@ impl Queue {
         let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
         let source = &self.clock().source;
         let (began, error) = source.time_of(first);
-        if uncertainty > 0 || error.saturating_sub(self.common_error()) > LEAD_ERROR {
+        let other = self.common_error() + source.wander();
+        if uncertainty > 0 || error.saturating_sub(other) > LEAD_ERROR {
             return;
         }
         state.cold_start = None;
@@ -228,7 +251,6 @@ impl Queue {
     }
 
     /// What a report teaches about the clock, the lead and the end of the queue.
-    #[inline(never)]
     fn learn(&self, state: &mut State, report: &Report, cold_start: Option<Time>) {
         if self.capabilities.start == StartSupport::Anchored
             && report.outcome == Outcome::Completed
@@ -255,8 +277,16 @@ impl Queue {
             let is_revised = is_settled && !was_settled;
             if ((is_sure || is_settled) && !is_revised) || source.is_fresh() {
                 state.describe_track(report.source);
-                let told_at = end - self.silence();
-                if let Some(slip) = source.completed(&mut state.track, first, told_at, report.seen) {
+                // Of what was seen to be over at one time, the last says most: it had been so for the shortest time.
+                let says_most = state.ledger.next_over().is_none();
+                let defines = state.defined_by.take().filter(|_| source.is_fresh());
+                let (told_at, seen) = match defines {
+                    Some((length, seen)) => (first + length, seen),
+                    None => (end - self.silence(), report.seen),
+                };
+                if (says_most || defines.is_some())
+                    && let Some(slip) = source.completed(&mut state.track, first, told_at, seen)
+                {
                     if state.may_slide {
                         state.ledger.slid(slip.frames);
                         state.supplied_until = Time::ZERO;
@@ -303,13 +333,14 @@ impl CompletionSink for Nobody {
 }
 
 /// What the bus told, in the ledger's words. Whatever has to be estimated is, when its turn has come.
-fn bus_report(done: &IsochDone) -> BusReport {
+fn bus_report(block: &CoreBlock) -> BusReport {
+    let Ending { outcome, first, seen, .. } = *block.ending();
     BusReport {
-        outcome: done.outcome,
-        began: done.block.packets().iter().any(|packet| packet.status != PacketStatus::Cancelled),
-        first: done.first,
+        outcome,
+        began: block.packets().iter().any(|packet| packet.status != PacketStatus::Cancelled),
+        first,
         estimate: None,
         defines_frames: false,
-        seen: done.seen,
+        seen,
     }
 }

@@ -69,8 +69,12 @@ impl ReadsCounter for Registers {
         let length = self.file.read_at(&mut text, 0).map_err(|error| failed(error.to_string()))?;
         let after = host.now();
         let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-        let counter = register(text, "MFINDEX").ok_or_else(|| failed("it shows no MFINDEX".into()))?;
-        Ok((counter & ((1 << MFINDEX.bits) - 1), before, after))
+        let value = register(text, "MFINDEX").ok_or_else(|| failed("it shows no MFINDEX".into()))?;
+        // The other bits are 0. All are 1 where nobody answers any more.
+        if value >> MFINDEX.bits != 0 {
+            return Err(failed(format!("MFINDEX is {value:#010x}: the controller does not answer")));
+        }
+        Ok((value, before, after))
     }
 }
 
@@ -137,11 +141,16 @@ mod tests {
         let start = host.now();
         let first = registers.read(&host).unwrap();
         let file = folder(debugfs.path(), Path::new(CONTROLLER)).join("reg-runtime");
-        fs::write(file, "MFINDEX = 0xffff7fff\n").unwrap();
+        fs::write(&file, "MFINDEX = 0x00003fff\n").unwrap();
         let second = registers.read(&host).unwrap();
         assert_eq!((first.0, second.0), (7, 0x3fff));
         let times = [start, first.1, first.2, second.1, second.2, host.now()];
         assert!(times.is_sorted(), "{times:?}");
+        for dead in ["ffffffff", "00004000", "ffff7fff"] {
+            fs::write(&file, format!("MFINDEX = 0x{dead}\n")).unwrap();
+            let error = registers.read(&host).unwrap_err().to_string();
+            assert!(error.contains("does not answer") && error.contains(dead), "{error}");
+        }
     }
 
     #[test]

@@ -33,20 +33,17 @@ fn apt(words: &str) -> Result<String, String> {
     output(apt)
 }
 
-fn update() -> Result<String, String> {
+/// Fetches new lists of what there is.
+pub(crate) fn update() -> Result<String, String> {
     apt("update")
 }
 
 /// The package whose name begins so and that another one needs.
 pub(crate) fn needed_by(package: &str, beginning: &str) -> Result<String, String> {
-    let ask = || {
-        let said = output(command("apt-cache", ["depends", "--important", package]))?;
-        let needed = said.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
-        let needed = needed.filter(|name| name.starts_with(beginning)).map(str::to_owned);
-        needed.ok_or_else(|| format!("Debian has no package {beginning}* for {package}"))
-    };
-    // A machine may have no lists yet.
-    ask().or_else(|_| update().and_then(|_| ask()))
+    let said = output(command("apt-cache", ["depends", "--important", package]))?;
+    let needed = said.lines().find_map(|line| line.trim().strip_prefix("Depends: "));
+    let needed = needed.filter(|name| name.starts_with(beginning)).map(str::to_owned);
+    needed.ok_or_else(|| format!("Debian has no package {beginning}* for {package}"))
 }
 
 /// Downloads a package and unpacks it without installing it, once. Returns the folder that has its files.
@@ -55,9 +52,7 @@ pub(crate) fn unpack(package: &str, into: &Path) -> Result<PathBuf, String> {
     if folder.exists() {
         return Ok(folder);
     }
-    let download = || output(command("apt-get", ["-qq", "download", package]).current_dir(into));
-    // With old lists the package may be gone from the server.
-    download().or_else(|_| update().and_then(|_| download()))?;
+    output(command("apt-get", ["-qq", "download", package]).current_dir(into))?;
     let is_it = |name: &str| name.starts_with(&format!("{package}_")) && name.ends_with(".deb");
     let names = crate::install::files(into)?;
     let archive =

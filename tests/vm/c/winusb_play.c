@@ -8,43 +8,13 @@
  * WinUsb_WriteIsochPipe handed back. Nothing in it knows what kind of bus there is. It ends with 3 if it was too slow
  * for the frames that it named.
  */
-#include <windows.h>
-
-#include <winusb.h>
-#include <winusbx.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "speaker.h"
 
 #define RING 8
 #define FRAMES_EACH 8
-#define BYTES_PER_FRAME 192
 #define HEADER 44
 /* Programs for Windows add 5, and make the call within these milliseconds: no emulated machine can promise that. */
 #define LEAD 40
-
-static int failed(const char *what) {
-    DWORD code = GetLastError();
-    char why[512] = "";
-    WinUsbX_GetLastErrorText(why, sizeof why);
-    fprintf(stderr, "%s: error %lu %s\n", what, (unsigned long)code, why);
-    return 1;
-}
-
-/* The first alternate setting of an interface that has an isochronous OUT pipe. */
-static int select_pipe(WINUSB_INTERFACE_HANDLE usb, UCHAR *pipe_id) {
-    USB_INTERFACE_DESCRIPTOR descriptor;
-    WINUSB_PIPE_INFORMATION_EX pipe;
-    UCHAR setting, index;
-    for (setting = 0; WinUsb_QueryInterfaceSettings(usb, setting, &descriptor); setting++)
-        for (index = 0; WinUsb_QueryPipeEx(usb, setting, index, &pipe); index++)
-            if (pipe.PipeType == UsbdPipeTypeIsochronous && !(pipe.PipeId & 0x80)) {
-                *pipe_id = pipe.PipeId;
-                return WinUsb_SetCurrentAlternateSetting(usb, setting);
-            }
-    return 0;
-}
 
 /* The whole file without its header, padded to whole frames. */
 static UCHAR *read_sound(const char *path, ULONG *frames) {
@@ -67,7 +37,7 @@ int main(int argc, char **argv) {
     WINUSB_ISOCH_BUFFER_HANDLE registered;
     /* Not on the stack: a failure ends the program with requests under way. */
     static OVERLAPPED overlapped[RING];
-    UCHAR pipe_id = 0, associated, *sound, *ring;
+    UCHAR pipe_id = 0, *sound, *ring;
     LARGE_INTEGER at;
     ULONG frames = 0, written = 0, done = 0, next = 0, lengths[RING];
     DWORD bytes;
@@ -78,14 +48,7 @@ int main(int argc, char **argv) {
         perror(argv[2]);
         return 1;
     }
-    file = CreateFileA(argv[1], GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
-                       FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OVERLAPPED, NULL);
-    if (file == INVALID_HANDLE_VALUE) return failed(argv[1]);
-    if (!WinUsb_Initialize(file, &control)) return failed("Initialize");
-    /* A speaker's first interface has no pipes: the samples go to another one. */
-    usb = control;
-    for (associated = 0; !select_pipe(usb, &pipe_id); associated++)
-        if (!WinUsb_GetAssociatedInterface(control, associated, &usb)) return failed("there is no isochronous OUT pipe");
+    if (open_speaker(argv[1], &file, &control, &usb, &pipe_id)) return 1;
     ring = (UCHAR *)calloc(RING * FRAMES_EACH, BYTES_PER_FRAME);
     if (ring == NULL ||
         !WinUsb_RegisterIsochBuffer(usb, pipe_id, ring, RING * FRAMES_EACH * BYTES_PER_FRAME, &registered))

@@ -24,6 +24,11 @@ pub(crate) fn noise(seed: &str, samples: usize) -> Vec<Sample> {
     (0..samples).map(|_| random.next() as Sample | 0x0001_0001).collect()
 }
 
+/// What a test plays: a second, or ten.
+pub(crate) fn played(seed: &str, full: bool) -> Vec<Sample> {
+    noise(seed, if full { 10 } else { 1 } * RATE)
+}
+
 /// A sound, and behind it the silence that QEMU's speaker needs to be heard to the end: its recorder takes 44,100 samples
 /// a second whatever the rate, the rest waits in its buffer, and what waits is dropped when the speaker is switched off.
 pub(crate) fn with_silence(sound: &[Sample]) -> Vec<Sample> {

@@ -7,7 +7,8 @@ use crate::guest::Guest;
 use crate::host::Recorded;
 
 /// How a test, or one side of it, went. An error that is a [`Skip`] means that it could not be tried here.
-pub(crate) type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+pub(crate) type Outcome = Result<(), Failure>;
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// A test; its name is that of its file.
 pub(crate) struct Test {
@@ -25,6 +26,8 @@ pub(crate) struct Test {
     pub(crate) limits: (u64, u64),
     /// Shares its boot with no other test.
     pub(crate) alone: bool,
+    /// What the kernel's command line ends with. Only of a test that is alone.
+    pub(crate) command_line: &'static str,
     /// A control: it must fail, and the failure has these words in it.
     pub(crate) must_fail: Option<&'static str>,
     /// The part in the guest.
@@ -44,6 +47,7 @@ impl Test {
         files: &[],
         limits: (30, 120),
         alone: false,
+        command_line: "",
         must_fail: None,
         guest: |_| Ok(()),
         child: || Ok(()),
@@ -62,7 +66,7 @@ pub(crate) enum Controller {
 
 impl Controller {
     pub(crate) const ALL: [Controller; 3] = [Controller::Uhci, Controller::Ohci, Controller::Xhci];
-    /// Those whose driver knows in which frame a transfer began, and tells usbmon.
+    /// Those that have [`frame_bits`](Self::frame_bits): their driver knows in which frame a transfer began.
     pub(crate) const WITH_TRUE_FRAMES: [Controller; 2] = [Controller::Uhci, Controller::Ohci];
 
     pub(crate) fn name(self) -> &'static str {
@@ -125,4 +129,16 @@ macro_rules! ensure {
             return Err(format!($($sentence)+).into());
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn true_frames_have_bits() {
+        let mut with_bits = Controller::ALL.to_vec();
+        with_bits.retain(|controller| controller.frame_bits().is_some());
+        assert_eq!(with_bits, Controller::WITH_TRUE_FRAMES);
+    }
 }

@@ -40,8 +40,6 @@ pub(crate) enum Request {
     Unplug,
     /// Plug it in again. A new recording begins.
     Replug,
-    /// Wake the sleeping machine.
-    Wake,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,13 +15,15 @@ use callgrind::Counts;
 use programs::{Programs, Stream};
 use table::Row;
 
-pub(crate) const PACKAGES: &[Package] = &[
+/// What the programs are built with, and what counts their system calls.
+pub(crate) const COMPARED: &[Package] = &[
     ("gcc", "/usr/bin/gcc"),
     ("libc6-dev", "/usr/include/stdio.h"),
     ("libusb-1.0-0-dev", "/usr/include/libusb-1.0/libusb.h"),
-    ("valgrind", "/usr/bin/valgrind"),
     ("strace", "/usr/bin/strace"),
 ];
+/// What counts their instructions.
+const COUNTED: &[Package] = &[("valgrind", "/usr/bin/valgrind")];
 
 /// Packets of a transfer, transfers in flight, transfers that are over when the program is woken.
 const CASES: [(u32, u32, u32); 4] = [(8, 8, 1), (8, 8, 4), (32, 5, 1), (32, 5, 4)];
@@ -42,7 +44,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Err("usbfs is Linux's".into());
     }
-    debian::install(PACKAGES)?;
+    debian::install(COMPARED)?;
+    debian::install(COUNTED)?;
     let programs = Programs::build()?;
     let mut rows = Vec::new();
     for (packets, depth, batch) in CASES {

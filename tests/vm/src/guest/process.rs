@@ -8,6 +8,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Exit statuses of `isoch play`: it could not play, and frames were lost.
+pub(crate) const ERROR: i32 = 1;
+pub(crate) const LOST: i32 = 3;
+/// A user who is not root.
+pub(crate) const SOMEBODY: u32 = 1000;
+/// Longer than a program takes that a test only waits for.
+const PATIENCE: Duration = Duration::from_secs(25);
+
 /// A running program. It is killed when this is dropped.
 pub(crate) struct Program {
     name: String,
@@ -29,6 +37,15 @@ impl Program {
     /// Runs it to its end: its exit status (-1: a signal) and what it said.
     pub(crate) fn run(command: &mut Command, patience: Duration) -> Result<(i32, String), String> {
         Program::start(command)?.end(patience)
+    }
+
+    /// The same; its exit status is one of these.
+    pub(crate) fn expect(command: &mut Command, statuses: &[i32]) -> Result<(i32, String), String> {
+        let (status, said) = Program::run(command, PATIENCE)?;
+        match statuses.contains(&status) {
+            true => Ok((status, said)),
+            false => Err(format!("{command:?} ended with {status}: {said}")),
+        }
     }
 
     /// Waits for its end.

@@ -45,6 +45,19 @@ impl Speaker {
         Err("the speaker is not there".into())
     }
 
+    /// Waits until these interfaces have a driver.
+    pub(crate) fn wait_for_driver(&self, driver: &str, interfaces: &[u8]) -> Result<(), String> {
+        let began = Instant::now();
+        while !interfaces.iter().all(|interface| self.driver(*interface).as_deref() == Some(driver)) {
+            if began.elapsed() > PATIENCE {
+                let drivers: Vec<_> = interfaces.iter().map(|interface| self.driver(*interface)).collect();
+                return Err(format!("the interfaces have {drivers:?}, not {driver}"));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     /// Waits until it is not there any more.
     pub(crate) fn wait_gone() -> Result<(), String> {
         let began = Instant::now();

@@ -37,19 +37,25 @@ const MOST: u32 = 1 << 16;
 pub(crate) struct Ring {
     pub(crate) out: IsochOut,
     pub(crate) blocks: Blocks,
+    first: u32,
 }
 
 impl Ring {
     /// So many blocks of so many frames, not yet on their way.
     pub(crate) fn new(out: IsochOut, frames: u32, blocks: u32) -> Result<Ring, isoch::Error> {
         let blocks = out.register(Layout::frames(frames).blocks(blocks))?;
-        Ok(Ring { out, blocks })
+        Ok(Ring { out, blocks, first: 0 })
+    }
+
+    /// The number of its first block.
+    pub(crate) fn numbered_from(self, first: u32) -> Ring {
+        Ring { first, ..self }
     }
 
     /// Queues all blocks that are free, numbered on.
     pub(crate) fn fill(&self, next: &mut u32) -> Result<(), isoch::Error> {
         while let Some(mut block) = self.blocks.take().now() {
-            number(&mut block, *next % MOST);
+            number(&mut block, (self.first + *next) % MOST);
             let start = if *next == 0 { Start::Asap } else { Start::Continue };
             self.out.submit(block, start)?;
             *next += 1;
@@ -71,12 +77,12 @@ impl Ring {
         let (mut next, mut over) = (0, 0);
         while !until() {
             self.fill(&mut next)?;
-            told(&self.next()?, over);
+            told(&self.next()?, self.first + over);
             over += 1;
         }
         self.out.drain()?;
         while let Some(done) = self.out.next_completion().now() {
-            told(&done, over);
+            told(&done, self.first + over);
             over += 1;
         }
         Ok(())

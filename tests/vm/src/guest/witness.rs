@@ -1,5 +1,6 @@
 //! What usbmon heard of one isochronous OUT endpoint, put together.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -100,4 +101,39 @@ pub(crate) fn holes(transfers: &[Transfer], bits: u32) -> Vec<(usize, u32)> {
         .map(|(pair, index)| (index, hole(pair)))
         .filter(|(_, hole)| *hole > 0)
         .collect()
+}
+
+/// The library's frame numbers have a beginning of their own: so far are the driver's from them.
+pub(crate) struct Numbering {
+    distance: i64,
+    modulus: i64,
+}
+
+impl Numbering {
+    /// From the driver's frames of transfers, and the frames that the library told with their uncertainty: the distance
+    /// that most of these allow, and of several such the one that most have. `None` without any.
+    pub(crate) fn new(bits: u32, told: impl Iterator<Item = (i32, u64, u64)>) -> Option<Numbering> {
+        let from = |distance| Numbering { distance, modulus: 1_i64 << bits };
+        let told: Vec<_> = told.collect();
+        let mut distances: BTreeMap<i64, usize> = BTreeMap::new();
+        for (seen, frame, _) in &told {
+            *distances.entry(from(0).after(*seen, *frame)).or_default() += 1;
+        }
+        let allowed = |distance: i64| {
+            let is_allowed = |(seen, frame, uncertainty): &&(i32, u64, u64)| {
+                from(distance).after(*seen, *frame).unsigned_abs() <= *uncertainty
+            };
+            told.iter().filter(is_allowed).count()
+        };
+        distances
+            .iter()
+            .max_by_key(|(distance, count)| (allowed(**distance), **count))
+            .map(|(distance, _)| from(*distance))
+    }
+
+    /// How far after a frame of the library's a frame of the driver's is.
+    pub(crate) fn after(&self, seen: i32, frame: u64) -> i64 {
+        let after = (i64::from(seen) - frame as i64 - self.distance).rem_euclid(self.modulus);
+        if after > self.modulus / 2 { after - self.modulus } else { after }
+    }
 }

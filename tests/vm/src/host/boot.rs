@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::List;
 use super::image::Image;
 use super::jobs::Job;
 use super::machine::{CONSOLE, Machine};
@@ -15,47 +16,51 @@ use crate::wire::{FromGuest, FromHost, Verdict};
 /// Longer than a boot takes on a slow machine.
 const BOOT: Duration = Duration::from_secs(90);
 
-/// Runs the jobs, and tells how they went. Returns those that the guest did not live to see.
+/// Runs the jobs, and tells how they went. Returns those that the guest did not live to see, or had no time for.
 pub(crate) fn run(
     image: &Image,
     folder: &Path,
-    full: bool,
+    list: &List,
     jobs: Vec<Job>,
     report: &mut Report,
-) -> std::result::Result<Vec<Job>, String> {
-    let mut machine = Machine::start(image, jobs[0].controller, folder)?;
+) -> Vec<Job> {
     let mut tested: Vec<(Tested, Vec<Value>)> = Vec::new();
-    let mut alive = match ready(&mut machine) {
-        Ok(kernel) => {
+    let booted = boot(image, &jobs[0], folder);
+    let mut left = jobs.into_iter();
+    match booted {
+        Ok((mut machine, kernel)) => {
             report.kernel(&kernel);
-            true
+            let mut alive = true;
+            while let Some(job) = (alive && !list.left().is_zero()).then(|| left.next()).flatten() {
+                let (result, handed_over, survived) = test(&mut machine, job, list);
+                alive = survived;
+                tested.push((result, handed_over));
+            }
+            report.ran_for(machine.uptime());
+            // One that is not alive is dropped here, before what it wrote is looked at.
+            let ended = Some(machine).filter(|_| alive).map_or(Ok(()), Machine::end);
+            if let (Err(error), Some((last, _))) = (ended, tested.last_mut()) {
+                last.fail(error);
+            }
         }
         Err(error) => {
-            // Nothing can be tried: the first says so, and the others will meet the same.
-            let failed = |job: &Job| Tested::new(*job, Verdict::Failed(format!("no boot: {error}")));
-            tested.extend(jobs.iter().map(|job| (failed(job), Vec::new())));
-            false
+            // Another boot would end in the same way: none of them is left.
+            let failed = |job| Tested::new(job, Verdict::Failed(format!("no boot: {error}")));
+            tested.extend(left.by_ref().map(|job| (failed(job), Vec::new())));
         }
-    };
-    let mut left = jobs.into_iter();
-    while let Some(job) = alive.then(|| left.next()).flatten() {
-        let (result, handed_over, survived) = test(&mut machine, job, full);
-        alive = survived;
-        tested.push((result, handed_over));
     }
-    let uptime = machine.uptime();
-    let ended = if alive { machine.end() } else { Ok(()) };
-    if let (Err(error), Some((last, _))) = (ended, tested.last_mut()) {
-        last.fail(error);
-    }
-    report.ran_for(uptime);
 
     let mut all_well = true;
     for (mut result, handed_over) in tested {
-        let look = result.job.test.host.filter(|_| matches!(result.verdict, Verdict::Passed));
-        if let Some(look) = look {
-            let recorded = Recorded::new(folder, full, &handed_over);
-            result.verdict = look(&recorded).into();
+        // What a failed test has handed over is looked at, too: its figures are wanted.
+        let is_there = matches!(result.verdict, Verdict::Passed) || !handed_over.is_empty();
+        if let Some(look) = result.job.test.host.filter(|_| is_there) {
+            let recorded = Recorded::new(folder, list, result.job.controller, &handed_over);
+            match look(&recorded).into() {
+                Verdict::Passed => {}
+                Verdict::Failed(why) => result.fail(why),
+                skipped @ Verdict::Skipped(_) => result.verdict = skipped,
+            }
             result.said.extend(recorded.said());
         }
         all_well &= report.tell(&result, &folder.join(CONSOLE));
@@ -64,15 +69,16 @@ pub(crate) fn run(
         // What nobody will look at. A folder that stays does no harm.
         let _ = std::fs::remove_dir_all(folder);
     }
-    Ok(left.collect())
+    left.collect()
 }
 
-/// Waits for the agent in the guest. Returns the kernel's version.
-fn ready(machine: &mut Machine) -> std::result::Result<String, String> {
+/// Starts the machine and waits for the agent in the guest. Returns the kernel's version, too.
+fn boot(image: &Image, first: &Job, folder: &Path) -> std::result::Result<(Machine, String), String> {
+    let mut machine = Machine::start(image, first.controller, first.test.command_line, folder)?;
     let deadline = Instant::now() + BOOT;
     loop {
         match machine.hear(deadline)? {
-            Some(FromGuest::Ready { kernel }) => return Ok(kernel),
+            Some(FromGuest::Ready { kernel }) => return Ok((machine, kernel)),
             Some(_) => {}
             None => return Err(format!("the guest is not there after {} s", BOOT.as_secs())),
         }
@@ -80,14 +86,13 @@ fn ready(machine: &mut Machine) -> std::result::Result<String, String> {
 }
 
 /// Runs one test: how it went, what it handed over, and whether the guest still lives.
-fn test(machine: &mut Machine, job: Job, full: bool) -> (Tested, Vec<Value>, bool) {
+fn test(machine: &mut Machine, job: Job, list: &List) -> (Tested, Vec<Value>, bool) {
     let began = Instant::now();
-    let (short, long) = job.test.limits;
-    let limit = Duration::from_secs(if full { long } else { short });
+    let limit = list.amount(job.test.limits).min(list.left());
     let mut result = Tested::new(job, Verdict::Passed);
     let mut handed_over = Vec::new();
     let mut conversation = || {
-        machine.tell(&FromHost::Run { test: job.name.into(), full, limit: limit.as_secs() })?;
+        machine.tell(&FromHost::Run { test: job.name.into(), full: list.full, limit: limit.as_secs() })?;
         loop {
             match machine.hear(began + limit)? {
                 Some(FromGuest::Said(line)) => result.said.push(line),

@@ -45,13 +45,15 @@ pub(crate) struct Machine {
 }
 
 fn command(image: &Image, controller: Controller, append: &str) -> Command {
-    let mut qemu = if is_real_time_allowed() {
-        real_time(DEVICES_PRIORITY, &[QEMU])
+    // It ends with the runner, also with one that is killed.
+    let mut qemu = Command::new("setpriv");
+    qemu.args(["--pdeathsig", "KILL"]);
+    if is_real_time_allowed() {
+        qemu.args(REAL_TIME).arg(DEVICES_PRIORITY);
     } else {
-        let mut nice = Command::new("nice");
-        nice.args(["--adjustment=-15", QEMU]);
-        nice
-    };
+        qemu.args(["nice", "--adjustment=-15"]);
+    }
+    qemu.arg(QEMU);
     qemu.args(["-M", "q35,accel=tcg", "-cpu", "qemu64,+rdrand", "-m", "512", "-smp", "1"]);
     qemu.args(["-display", "none", "-vga", "none", "-nic", "none", "-no-reboot", "-nodefaults"]);
     qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initramfs);
@@ -75,14 +77,12 @@ fn command(image: &Image, controller: Controller, append: &str) -> Command {
 const DEVICES_PRIORITY: &str = "5";
 const PROCESSOR_PRIORITY: &str = "4";
 
-fn real_time(priority: &str, what: &[&str]) -> Command {
-    let mut chrt = Command::new("chrt");
-    chrt.args(["--fifo", priority]).args(what);
-    chrt
-}
+const REAL_TIME: [&str; 2] = ["chrt", "--fifo"];
 
 fn is_real_time_allowed() -> bool {
-    real_time(DEVICES_PRIORITY, &["true"]).output().is_ok_and(|output| output.status.success())
+    let [chrt, fifo] = REAL_TIME;
+    let tried = Command::new(chrt).args([fifo, DEVICES_PRIORITY, "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
 }
 
 /// The threads of the guest's processors yield to the others.
@@ -90,10 +90,9 @@ fn yield_to_devices(monitor: &mut Monitor) -> Result<(), String> {
     let processors = monitor.execute("query-cpus-fast", Value::Null)?;
     for processor in processors.as_array().into_iter().flatten() {
         let thread = processor["thread-id"].to_string();
-        let mut chrt = Command::new("chrt");
-        chrt.args(["--fifo", "--pid", PROCESSOR_PRIORITY, &thread]);
+        let [chrt, fifo] = REAL_TIME;
         // Where it is not allowed, none of them is before the others.
-        let _ = chrt.output();
+        let _ = Command::new(chrt).args([fifo, "--pid", PROCESSOR_PRIORITY, &thread]).output();
     }
     Ok(())
 }
@@ -107,12 +106,17 @@ fn speaker() -> Value {
 
 impl Machine {
     /// Switches it on. What it records goes into the folder.
-    pub(crate) fn start(image: &Image, controller: Controller, folder: &Path) -> Result<Machine, String> {
+    pub(crate) fn start(
+        image: &Image,
+        controller: Controller,
+        command_line: &str,
+        folder: &Path,
+    ) -> Result<Machine, String> {
         let failed = |error: std::io::Error| format!("cannot start QEMU: {error}");
         fs::create_dir_all(folder).map_err(failed)?;
         let sockets = tempfile::tempdir().map_err(failed)?;
         let socket = |name: &str| sockets.path().join(name);
-        let mut qemu = command(image, controller, "");
+        let mut qemu = command(image, controller, command_line);
         let server =
             |name: &str| format!("socket,id={name},path={},server=on,wait=off", socket(name).display());
         qemu.args(["-chardev", &server("monitor"), "-mon", "chardev=monitor,mode=control"]);
@@ -199,7 +203,6 @@ impl Machine {
                 Ok(())
             }
             Request::Replug => self.monitor.execute("device_add", speaker()).map(drop),
-            Request::Wake => self.monitor.execute("system_wakeup", Value::Null).map(drop),
         }
     }
 

@@ -6,22 +6,41 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::List;
 use super::machine::{HEARD, PACKETS};
 use super::pcap::{self, Packet};
 use crate::sound::{self, Sample};
-use crate::test::Outcome;
+use crate::test::{Controller, Outcome};
 
 pub(crate) struct Recorded<'a> {
     folder: &'a Path,
-    /// Whether the full list runs.
-    pub(crate) full: bool,
+    list: &'a List,
+    pub(crate) controller: Controller,
     handed_over: &'a [Value],
     said: RefCell<Vec<String>>,
 }
 
 impl<'a> Recorded<'a> {
-    pub(crate) fn new(folder: &'a Path, full: bool, handed_over: &'a [Value]) -> Self {
-        Recorded { folder, full, handed_over, said: RefCell::default() }
+    pub(crate) fn new(
+        folder: &'a Path,
+        list: &'a List,
+        controller: Controller,
+        handed_over: &'a [Value],
+    ) -> Self {
+        Recorded { folder, list, controller, handed_over, said: RefCell::default() }
+    }
+
+    /// Whether the full list runs.
+    pub(crate) fn full(&self) -> bool {
+        self.list.full
+    }
+
+    /// Keeps a text beside the report, if that is kept: `NAME-CONTROLLER.KIND`.
+    pub(crate) fn keep(&self, name: &str, kind: &str, text: &str) -> Outcome {
+        let Some(report) = &self.list.output else { return Ok(()) };
+        let path = report.with_file_name(format!("{name}-{}.{kind}", self.controller.name()));
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(())
     }
 
     /// What the guest's part handed over, if it was one thing of this kind.
@@ -68,14 +87,16 @@ impl<'a> Recorded<'a> {
         self.expect(&sent)
     }
 
-    /// The packets that QEMU gave the speaker, in order, with the host's time.
-    pub(crate) fn packets(&self) -> Result<Vec<Packet>, String> {
+    /// The packets that QEMU gave an isochronous OUT endpoint of the speaker, in order, with the host's time.
+    pub(crate) fn packets_to(&self, endpoint: u8) -> Result<impl Iterator<Item = Packet>, String> {
         let mut packets = Vec::new();
         for path in self.files(PACKETS, "pcap")? {
             let file = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             packets.extend(pcap::read(&file)?);
         }
-        Ok(packets)
+        let is_one =
+            move |packet: &Packet| packet.is_isochronous && !packet.is_answer && packet.endpoint == endpoint;
+        Ok(packets.into_iter().filter(is_one))
     }
 
     /// The files of a kind, oldest first; the one that was written last has no number.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::List;
 use super::jobs::Job;
 use crate::wire::Verdict;
 
@@ -43,9 +44,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(full: bool, output: Option<&Path>) -> std::result::Result<Report, String> {
-        let file =
-            output.map(|path| File::create(path).map_err(|error| format!("{}: {error}", path.display())));
+    pub(crate) fn new(list: &List) -> std::result::Result<Report, String> {
+        let file = list
+            .output
+            .as_ref()
+            .map(|path| File::create(path).map_err(|error| format!("{}: {error}", path.display())));
         let zero = Duration::ZERO;
         let mut report = Report {
             file: file.transpose()?,
@@ -55,7 +58,7 @@ impl Report {
             skipped: 0,
             ran: zero,
         };
-        let list = if full { "the full list" } else { "the ordinary list" };
+        let list = if list.full { "the full list" } else { "the ordinary list" };
         report.line(&format!("{list}, {}", today()));
         Ok(report)
     }
@@ -125,9 +128,15 @@ impl Report {
         well
     }
 
+    /// There was no time left for it.
+    pub(crate) fn not_begun(&mut self, job: Job) {
+        self.line(&format!("FAIL  {}: not begun, the time of the list is over", job.title()));
+        self.failed += 1;
+    }
+
     /// The last lines. Whether nothing failed.
-    pub(crate) fn end(mut self) -> std::result::Result<bool, String> {
-        self.line(&format!("QEMU ran for {} s", self.ran.as_secs()));
+    pub(crate) fn end(mut self, took: Duration) -> std::result::Result<bool, String> {
+        self.line(&format!("took {} s, for {} of which QEMU ran", took.as_secs(), self.ran.as_secs()));
         self.line(&format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped));
         Ok(self.failed == 0)
     }

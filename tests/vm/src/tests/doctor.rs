@@ -4,34 +4,18 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::guest::{Guest, Program, Speaker};
+use crate::guest::{Guest, Program, SOMEBODY, Speaker, USBFS_MEMORY, streaming};
 use crate::test::{Controller, Outcome, Test};
 
 pub(crate) const TEST: Test =
-    Test { modules: &["snd_usb_audio"], programs: &["isoch"], guest: examine, ..Test::DEFAULT };
+    Test { modules: &["snd_usb_audio"], programs: &["isoch"], guest, ..Test::DEFAULT };
 
-const DEVICE: &str = "usb:46f4:0002";
-const MEMORY: &str = "/sys/module/usbcore/parameters/usbfs_memory_mb";
-/// Nobody in particular.
-const USER: u32 = 1000;
-
-fn examine(guest: &mut Guest) -> Outcome {
+fn guest(guest: &mut Guest) -> Outcome {
     let node = Speaker::wait()?.node();
-    let memory = fs::read_to_string(MEMORY)?;
-    let permissions = fs::metadata(&node)?.permissions();
-    let outcome = stories(guest, &node);
-    fs::set_permissions(&node, permissions)?;
-    fs::write(MEMORY, memory)?;
-    outcome
-}
-
-fn stories(guest: &mut Guest, node: &Path) -> Outcome {
     let is_xhci = guest.controller == Controller::Xhci;
     let root = diagnosis(None, 0)?;
     root.says("node", "ok", "may be opened")?;
@@ -43,24 +27,24 @@ fn stories(guest: &mut Guest, node: &Path) -> Outcome {
     root.says("controller", if is_xhci { "warning" } else { "ok" }, "")?;
     guest.say(root.what("zero_copy")?);
 
-    fs::set_permissions(node, Permissions::from_mode(0o600))?;
-    let user = diagnosis(Some(USER), 1)?;
+    fs::set_permissions(&node, Permissions::from_mode(0o600))?;
+    let user = diagnosis(Some(SOMEBODY), 1)?;
     user.says("node", "problem", "may not be opened")?;
     user.says("real_time", "warning", "may not run")?;
     user.says("witness", "warning", "read")?;
     user.says("controller", if is_xhci { "unknown" } else { "ok" }, "")?;
-    fs::set_permissions(node, Permissions::from_mode(0o666))?;
-    diagnosis(Some(USER), 0)?.says("node", "ok", "may be opened")?;
+    fs::set_permissions(&node, Permissions::from_mode(0o666))?;
+    diagnosis(Some(SOMEBODY), 0)?.says("node", "ok", "may be opened")?;
 
-    fs::write(MEMORY, "1")?;
+    fs::write(USBFS_MEMORY, "1")?;
     diagnosis(None, 0)?.says("memory", "warning", "1 MiB for the transfers")?;
-    fs::write(MEMORY, "0")?;
+    fs::write(USBFS_MEMORY, "0")?;
     diagnosis(None, 0)?.says("memory", "ok", "no limit")?;
 
     guest.load("snd_usb_audio")?;
     let held = diagnosis(None, 0)?;
     held.says("drivers", "warning", "`snd-usb-audio` has interfaces 0 and 1")?;
-    let device = isoch::open(DEVICE)?;
+    let device = isoch::open(streaming::ADDRESS)?;
     let claimed = device.interface(1)?;
     diagnosis(None, 1)?.says("drivers", "problem", "another program has interfaces 0 and 1")?;
     drop((claimed, device));
@@ -73,14 +57,11 @@ struct Diagnosis(Value);
 
 fn diagnosis(user: Option<u32>, status: i32) -> Result<Diagnosis, String> {
     let mut isoch = Command::new("/bin/isoch");
-    isoch.args(["doctor", DEVICE, "--json"]);
+    isoch.args(["doctor", streaming::ADDRESS, "--json"]);
     if let Some(user) = user {
         isoch.uid(user).gid(user);
     }
-    let (ended, said) = Program::run(&mut isoch, Duration::from_secs(10))?;
-    if ended != status {
-        return Err(format!("isoch doctor ended with {ended}, not with {status}: {said}"));
-    }
+    let (_, said) = Program::expect(&mut isoch, &[status])?;
     serde_json::from_str(&said).map(Diagnosis).map_err(|error| format!("{error}: {said}"))
 }
 

@@ -1,26 +1,31 @@
 //! The kernel's sound driver has the speaker: it is taken from it with its control interface, given back, and its card
-//! works again. And the driver takes it back in the midst of a stream.
+//! works again; also while somebody's program plays on it. And the driver takes it back in the midst of a stream.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::harness;
 use crate::guest::streaming::{self, Ring};
-use crate::guest::{Guest, Program, Speaker};
+use crate::guest::{Guest, LOST, Program, Speaker};
 use crate::sound;
 use crate::test::{Outcome, Test};
 
 pub(crate) const TEST: Test = Test {
     modules: &["snd_usb_audio"],
     programs: &["isoch", "aplay"],
-    files: &["/usr/share/alsa/alsa.conf", "/usr/share/alsa/pcm", "/usr/share/alsa/cards"],
+    files: harness::TEST.files,
     guest,
     ..Test::DEFAULT
 };
 
 const SOUND: &str = "/tmp/driver.wav";
+const LONG: &str = "/tmp/driver-long.wav";
+/// What the card is doing.
+const STREAM: &str = "/proc/asound/card0/pcm0p/sub0/status";
 const DRIVER: &str = "snd-usb-audio";
+const CARD: &str = "/proc/asound/card0";
 const INTERFACES: [u8; 2] = [0, 1];
 /// The driver takes an interface within this time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,12 +35,12 @@ fn guest(guest: &mut Guest) -> Outcome {
     sound::write_wav(SOUND.as_ref(), &vec![0; sound::RATE / 5])?;
     let speaker = Speaker::wait()?;
     guest.load("snd_usb_audio")?;
-    wait_for(&speaker, DRIVER)?;
+    speaker.wait_for_driver(DRIVER, &INTERFACES)?;
 
     // As a program, which ends.
     let mut isoch = Command::new("/bin/isoch");
-    run(isoch.args(["play", SOUND, "--quiet", "--device", streaming::ADDRESS]))?;
-    wait_for(&speaker, DRIVER)?;
+    Program::expect(isoch.args(["play", SOUND, "--quiet", "--device", streaming::ADDRESS]), &[0, LOST])?;
+    speaker.wait_for_driver(DRIVER, &INTERFACES)?;
     card_works()?;
     guest.say("isoch play takes the speaker from snd-usb-audio and gives it back; aplay plays on it");
 
@@ -45,13 +50,14 @@ fn guest(guest: &mut Guest) -> Outcome {
         let driver = speaker.driver(interface);
         ensure!(driver.as_deref() == Some("usbfs"), "interface {interface} has {driver:?} while it is ours");
     }
-    ensure!(!Path::new("/proc/asound/card0").exists(), "half of the card is still there");
+    ensure!(!Path::new(CARD).exists(), "half of the card is still there");
     drop(out);
-    wait_for(&speaker, DRIVER)?;
+    speaker.wait_for_driver(DRIVER, &INTERFACES)?;
     card_works()?;
 
+    played_on(guest, &speaker)?;
     stolen(guest, &speaker)?;
-    wait_for(&speaker, DRIVER)?;
+    speaker.wait_for_driver(DRIVER, &INTERFACES)?;
     card_works()?;
     Ok(())
 }
@@ -90,11 +96,6 @@ fn stolen(guest: &mut Guest, speaker: &Speaker) -> Outcome {
             Err(isoch::Error::TimedOut) => {}
             Err(error) => refused = refused.or(Some(error.to_string())),
         }
-        if outcomes.iter().filter(|outcome| *outcome != "Completed").count() > 0
-            && ring.blocks.free() == BLOCKS as usize
-        {
-            break;
-        }
     }
     guest.say(format!(
         "the driver was bound by hand in the midst of a stream: {outcomes:?}, then {refused:?}"
@@ -107,25 +108,37 @@ fn stolen(guest: &mut Guest, speaker: &Speaker) -> Outcome {
     Ok(())
 }
 
-fn wait_for(speaker: &Speaker, driver: &str) -> Result<(), String> {
+/// Somebody's program plays on the card: the speaker is taken from it, too, and it ends with an error.
+fn played_on(guest: &mut Guest, speaker: &Speaker) -> Outcome {
+    sound::write_wav(LONG.as_ref(), &vec![0; sound::RATE * 20])?;
+    let mut aplay = Program::start(Command::new("/bin/aplay").args(["--quiet", "--device=hw:0", LONG]))?;
     let began = Instant::now();
-    let has = |interface: &u8| speaker.driver(*interface).as_deref() == Some(driver);
-    while !INTERFACES.iter().all(has) {
-        if began.elapsed() > PATIENCE {
-            let drivers = INTERFACES.map(|interface| speaker.driver(interface));
-            return Err(format!("the interfaces have {drivers:?}, not {driver}"));
-        }
+    while !fs::read_to_string(STREAM)?.contains("RUNNING") {
+        ensure!(aplay.is_running() && began.elapsed() < PATIENCE, "aplay does not play");
         std::thread::sleep(Duration::from_millis(10));
     }
+    let isoch = |words: &[&str]| Program::expect(Command::new("/bin/isoch").args(words), &[0, LOST]);
+    let (_, said) = isoch(&["doctor", streaming::ADDRESS])?;
+    let drivers = said.lines().find(|line| line.contains(DRIVER)).unwrap_or_default().trim();
+    guest.say(format!("while aplay plays, isoch doctor says: {drivers}"));
+    ensure!(drivers.contains("interfaces 0 and 1"), "isoch doctor does not name the driver: {said}");
+    ensure!(aplay.is_running(), "aplay did not live to see isoch play");
+    let (status, said) = isoch(&["play", SOUND, "--device", streaming::ADDRESS])?;
+    guest.say(format!("isoch play ends with {status}: {}", said.trim().replace('\n', " / ")));
+    let (status, said) = aplay.end(PATIENCE)?;
+    guest.say(format!("aplay ends with {status}: {}", said.trim().replace('\n', " / ")));
+    ensure!(status > 0, "aplay ended with {status}, as if it had played: {said}");
+    speaker.wait_for_driver(DRIVER, &INTERFACES)?;
+    card_works()
+}
+
+fn card_works() -> Outcome {
+    // The driver has the interfaces before it makes a card of them.
+    let began = Instant::now();
+    while !Path::new(CARD).exists() {
+        ensure!(began.elapsed() < PATIENCE, "the driver made no card");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Program::expect(Command::new("/bin/aplay").args(["--quiet", "--device=hw:0", SOUND]), &[0])?;
     Ok(())
-}
-
-fn card_works() -> Result<(), String> {
-    run(Command::new("/bin/aplay").args(["--quiet", "--device=hw:0", SOUND]))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let (status, said) = Program::run(command, Duration::from_secs(10))?;
-    // 3: frames were lost, which is another test's matter.
-    if [0, 3].contains(&status) { Ok(()) } else { Err(format!("{command:?} ended with {status}: {said}")) }
 }

@@ -2,6 +2,7 @@
 //! side.
 
 use super::harness;
+use crate::sound;
 use crate::test::{Controller, Test};
 
 const SEED: &str = "must-differ";
@@ -11,7 +12,7 @@ pub(crate) const TEST: Test = Test {
     must_fail: Some("goes on with sample"),
     guest: |guest| harness::play(guest, SEED),
     host: Some(|recorded| {
-        let mut played = harness::played(SEED, recorded.full);
+        let mut played = sound::played(SEED, recorded.full());
         let repeated = played[1000];
         played.insert(1000, repeated);
         recorded.expect_without(&played, &recorded.handed_over::<Vec<_>>()?)

@@ -4,21 +4,21 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::guest::{LOST, Program};
 use crate::playing::{self, Said};
 use crate::test::Test;
 
 const NAME: &str = "play";
 const REPORT: &str = "/tmp/play.json";
-/// Frames were lost (`isoch play --help`).
-const LOST: i32 = 3;
 
 pub(crate) const TEST: Test = Test {
     programs: &["isoch"],
+    limits: (30, 100),
     guest: |guest| {
         playing::play(guest, NAME, |_, sound| {
             let mut isoch = Command::new("/bin/isoch");
             isoch.args(["play", "--quiet", "--device", "usb:46f4:0002", "--report", REPORT]).arg(sound);
-            let (status, _) = playing::run(&mut isoch, &[0, LOST])?;
+            let (status, _) = Program::expect(&mut isoch, &[0, LOST])?;
             let report: Value = serde_json::from_slice(&std::fs::read(REPORT)?)?;
             let field = |name: &str| report[name].to_string();
             Ok(Said {

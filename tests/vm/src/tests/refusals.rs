@@ -4,40 +4,31 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::guest::{Guest, Program, Speaker, Usbmon, streaming};
+use crate::guest::{ERROR, Guest, LOST, Program, SOMEBODY, Speaker, USBFS_MEMORY, Usbmon, streaming};
 use crate::sound;
 use crate::test::{Outcome, Test};
 
 pub(crate) const TEST: Test = Test { programs: &["isoch"], guest, ..Test::DEFAULT };
 
-const MEMORY: &str = "/sys/module/usbcore/parameters/usbfs_memory_mb";
 const SOUND: &str = "/tmp/refusals.wav";
-/// Somebody who is not root.
-const SOMEBODY: u32 = 1000;
-/// `isoch play --help`.
-const ERROR: i32 = 1;
 
 fn guest(guest: &mut Guest) -> Outcome {
     sound::write_wav(SOUND.as_ref(), &vec![0; sound::RATE / 10])?;
     let speaker = Speaker::wait()?;
-    let before = fs::read_to_string(MEMORY)?;
 
-    fs::write(MEMORY, "1")?;
+    fs::write(USBFS_MEMORY, "1")?;
     // Half a minute is more than a MiB of samples.
     let usbmon = Usbmon::listen(speaker.bus)?;
-    let said = refused(&mut play(&["--depth", "30s"]));
+    let said = refused(&mut play(&["--depth", "30s"]))?;
     let nothing_sent = usbmon.heard()?.iter().all(|event| !event.is_isochronous);
-    let little = played(&mut play(&[]));
-    fs::write(MEMORY, before)?;
-    tell(guest, "usbfs_memory_mb=1 and 30 s queued", said?, &["use at most", "usbfs_memory_mb"])?;
+    tell(guest, "usbfs_memory_mb=1 and 30 s queued", said, &["smaller ones", "usbfs_memory_mb"])?;
     ensure!(nothing_sent, "something was submitted before the budget was known");
-    little?;
+    played(&mut play(&[]))?;
 
     fs::set_permissions(speaker.node(), fs::Permissions::from_mode(0o600))?;
-    let said = refused(play(&[]).uid(SOMEBODY).gid(SOMEBODY));
-    tell(guest, "a node of root's", said?, &["no permission", "--print-udev-rule"])?;
+    let said = refused(play(&[]).uid(SOMEBODY).gid(SOMEBODY))?;
+    tell(guest, "a node of root's", said, &["no permission", "--print-udev-rule"])?;
     fs::set_permissions(speaker.node(), fs::Permissions::from_mode(0o666))?;
     // What usbfs needs no root for; there is no witness then.
     played(play(&[]).uid(SOMEBODY).gid(SOMEBODY))?;
@@ -65,14 +56,12 @@ fn play(more: &[&str]) -> Command {
 
 /// What it says when it cannot.
 fn refused(isoch: &mut Command) -> Result<String, String> {
-    let (status, said) = Program::run(isoch, Duration::from_secs(10))?;
-    if status == ERROR { Ok(said) } else { Err(format!("it ended with {status}: {said}")) }
+    Program::expect(isoch, &[ERROR]).map(|(_, said)| said)
 }
 
+/// That frames were lost is another test's matter.
 fn played(isoch: &mut Command) -> Result<(), String> {
-    let (status, said) = Program::run(isoch, Duration::from_secs(10))?;
-    // That frames were lost is another test's matter.
-    if [0, 3].contains(&status) { Ok(()) } else { Err(format!("it ended with {status}: {said}")) }
+    Program::expect(isoch, &[0, LOST]).map(drop)
 }
 
 /// Shows it, and looks for the words that must be in it.

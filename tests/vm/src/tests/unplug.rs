@@ -4,12 +4,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use isoch::{Error, HotplugEvent, Outcome as Ended};
+use isoch::{Error, HotplugEvent, Layout, Outcome as Ended};
 
 use crate::figures::Random;
 use crate::guest::streaming::{self, PATIENCE, Ring};
-use crate::guest::{Guest, Speaker, status_kilobytes};
-use crate::test::{Outcome, Test};
+use crate::guest::{Guest, Speaker, USBFS_MEMORY, status_kilobytes};
+use crate::sound;
+use crate::test::{Failure, Outcome, Test};
 use crate::wire::Request;
 
 pub(crate) const TEST: Test = Test { limits: (40, 500), guest, ..Test::DEFAULT };
@@ -17,11 +18,16 @@ pub(crate) const TEST: Test = Test { limits: (40, 500), guest, ..Test::DEFAULT }
 /// The most that a stream runs before it is unplugged.
 const LONGEST: u64 = 300;
 const BLOCKS: u32 = 8;
-/// More than an allocator keeps for itself, less than one block for each time would be.
-const GROWTH: u64 = 300;
+/// Kilobytes of memory that may come to be used, and of addresses: an allocator keeps some for itself, and each further
+/// time gets nothing.
+const GROWTH: u64 = 64;
+/// Kilobytes of a block, and what the kernel counts for its requests and packets.
+const BLOCK: u64 = 64;
+const REQUESTS: u64 = 8;
 
 fn guest(guest: &mut Guest) -> Outcome {
-    let times = if guest.full { 100 } else { 5 };
+    // A hundred times on the three controllers together.
+    let times = if guest.full { 34 } else { 5 };
     let mut random = Random::new("unplug");
     let watch = isoch::watch(streaming::ADDRESS)?;
     let mut outcomes = Vec::new();
@@ -38,17 +44,27 @@ fn guest(guest: &mut Guest) -> Outcome {
     ensure!(gone > 0, "no transfer was under way when the device was unplugged");
     ensure!(after.descriptors <= before.descriptors, "descriptors are left open");
     ensure!(after.threads <= before.threads, "threads are left");
-    ensure!(after.kilobytes < before.kilobytes + GROWTH, "memory is left");
+    ensure!(after.mappings <= before.mappings, "mapped memory is left");
+    ensure!(after.kilobytes <= before.kilobytes + GROWTH, "memory is left");
+    ensure!(after.addresses <= before.addresses + GROWTH, "addresses are left");
+    budget()
+}
+
+/// The kernel counts nothing of what is gone: of one megabyte that all programs may have, blocks take nearly all. The
+/// pages of five streams would be more than the rest.
+fn budget() -> Outcome {
+    fs::write(USBFS_MEMORY, "1")?;
+    let out = streaming::open(&format!("{}?memory=mmap", streaming::ADDRESS))?;
+    let frames = BLOCK * 1024 / (sound::PER_FRAME * sound::SAMPLE_BYTES) as u64;
+    let blocks = 1024 / (BLOCK + REQUESTS);
+    let registered = out.register(Layout::frames(frames as u32).blocks(blocks as u32));
+    registered.map_err(|error| format!("{blocks} blocks of {BLOCK} kilobytes: {error}"))?;
     Ok(())
 }
 
 /// Streams, has the plug pulled after so many milliseconds, and plugs it in again. Returns how many transfers ended
 /// because the device was gone, and how many there were.
-fn once(
-    guest: &mut Guest,
-    watch: &isoch::Watch,
-    after: u64,
-) -> Result<(usize, usize), Box<dyn std::error::Error + Send + Sync>> {
+fn once(guest: &mut Guest, watch: &isoch::Watch, after: u64) -> Result<(usize, usize), Failure> {
     let ring = Ring::new(streaming::open(streaming::ADDRESS)?, 4, BLOCKS)?;
     let stream = std::thread::spawn(move || stream(&ring));
     std::thread::sleep(Duration::from_millis(after));
@@ -115,17 +131,21 @@ fn expect(watch: &isoch::Watch, arrives: bool) -> Result<(), String> {
 struct Usage {
     descriptors: usize,
     threads: usize,
+    mappings: usize,
     kilobytes: u64,
+    addresses: u64,
 }
 
 impl Usage {
     /// After what is on its way out has had its time.
-    fn now() -> Result<Usage, Box<dyn std::error::Error + Send + Sync>> {
+    fn now() -> Result<Usage, Failure> {
         std::thread::sleep(Duration::from_millis(300));
         Ok(Usage {
             descriptors: fs::read_dir("/proc/self/fd")?.count(),
             threads: fs::read_dir("/proc/self/task")?.count(),
+            mappings: fs::read_to_string("/proc/self/maps")?.lines().count(),
             kilobytes: status_kilobytes("VmRSS")?,
+            addresses: status_kilobytes("VmSize")?,
         })
     }
 }

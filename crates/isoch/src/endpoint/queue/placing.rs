@@ -271,7 +271,7 @@ impl FrameView for Queue {
     fn time_of(&self, frame: u64) -> (Time, Duration) {
         let source = &self.clock().source;
         let (time, uncertainty) = source.time_of(frame.saturating_mul(MICROFRAMES_PER_FRAME));
-        (time, uncertainty.saturating_sub(self.common_error()))
+        (time, uncertainty.saturating_sub(source.common_error()))
     }
 
     fn microframe_at(&self, at: Time) -> (u64, u64) {

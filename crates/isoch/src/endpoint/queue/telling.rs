@@ -103,11 +103,6 @@ impl Queue {
         (earliest, ticket.handed_over_by.filter(|_| is_learnt).map(|by| by + longest))
     }
 
-    /// What of the clock's error does not matter, because positions and leads are measured by the same completions.
-    pub(super) fn common_error(&self) -> Duration {
-        self.clock().source.common_error()
-    }
-
     pub(super) fn does_not_report(&self) -> bool {
         self.capabilities.frames != FrameSource::Reported
     }
@@ -239,7 +234,8 @@ impl Queue {
         let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
         let source = &self.clock().source;
         let (began, error) = source.time_of(first);
-        let other = self.common_error() + source.wander();
+        // Leads are measured by the same completions as positions.
+        let other = source.common_error() + source.wander();
         if uncertainty > 0 || error.saturating_sub(other) > LEAD_ERROR {
             return;
         }

@@ -96,13 +96,17 @@ impl Drop for Device {
     }
 }
 
-/// An OVERLAPPED with a manual-reset event.
+/// An OVERLAPPED with an event.
 struct Overlapped(Box<OVERLAPPED>);
 
 impl Overlapped {
     fn new() -> Self {
+        Self::with_event(TRUE)
+    }
+
+    fn with_event(manual_reset: BOOL) -> Self {
         // SAFETY: it has no preconditions.
-        let event = unsafe { WinUsbX_CreateEvent(1, 0) };
+        let event = unsafe { WinUsbX_CreateEvent(manual_reset, FALSE) };
         Overlapped(Box::new(OVERLAPPED {
             Internal: 0,
             InternalHigh: 0,
@@ -116,6 +120,7 @@ impl Overlapped {
         &raw mut *self.0
     }
 
+    /// Looking takes an event that resets itself.
     fn is_signalled(&self) -> bool {
         // SAFETY: handles are checked.
         unsafe { WinUsbX_WaitForSingleObject(self.0.hEvent, 0) == 0 }
@@ -271,6 +276,31 @@ fn a_report_tells_frames_gaps_and_packets() {
     let refused = unsafe { WinUsbX_SubmitIsoch(buffer, &raw mut transfer, null_mut()) };
     assert_eq!((refused, error()), (FALSE, 87));
     assert!(reason().contains("sizeof"), "{}", reason());
+}
+
+/// GetOverlappedResult waits for the event while the request is under way, and so takes one that resets itself; what is
+/// over is told without a look at the event (as Windows does it).
+#[test]
+fn waiting_for_a_result_takes_an_event_that_resets_itself() {
+    let _alone = alone();
+    let device = Device::open("isoch-auto-reset");
+    let mut memory = vec![0_u8; FRAME as usize];
+    let buffer = device.register(OUT, &mut memory);
+    let mut request = Overlapped::with_event(FALSE);
+    let write = |request: &mut Overlapped| {
+        // SAFETY: valid until the result is in.
+        assert_pending(unsafe { WinUsb_WriteIsochPipeAsap(buffer, 0, FRAME, 0, request.pointer()) });
+    };
+    write(&mut request);
+    assert_eq!(device.result(&mut request, true), 0);
+    assert!(!request.is_signalled(), "waited for");
+
+    write(&mut request);
+    // SAFETY: it has no preconditions.
+    unsafe { WinUsbX_Sleep(100) };
+    assert_eq!(device.result(&mut request, true), 0);
+    assert!(request.is_signalled(), "it was over: nothing waited");
+    assert!(!request.is_signalled(), "and that look took it");
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! Mistakes that were made once: each of these failed.
+//!
+//! They run at the same time, and one of them waits without end, which moves every emulated clock of the process: what
+//! must find a request still under way is in `isoch.rs`, where tests take turns.
 #![cfg(not(windows))]
 // SAFETY, of every call here: pointers are NULL or to memory that is never freed, and handles are checked.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
@@ -206,23 +209,6 @@ fn a_timed_wait_on_a_real_bus_beside_an_emulated_one() {
     unsafe { WinUsb_WriteIsochPipeAsap(buffer, 0, 10 * FRAME, 0, ov) };
     let event = ov.hEvent;
     assert_eq!(unsafe { WinUsbX_WaitForSingleObject(event, 2000) }, 0, "timed out");
-}
-
-/// Win32 GetOverlappedResult with bWait waits for the event: one that resets itself is reset.
-#[test]
-fn waiting_for_a_result_takes_an_auto_reset_event() {
-    let interface = initialize(open("virtual:auto/article?clock=on-wait"));
-    unsafe { assert_eq!(WinUsb_SetCurrentAlternateSetting(interface, 1), TRUE) };
-    let buffer = register(interface, 1, 1);
-    let ov = overlapped();
-    let event = unsafe { WinUsbX_CreateEvent(0, 0) };
-    ov.hEvent = event;
-    let mut bytes = 0;
-    unsafe {
-        WinUsb_WriteIsochPipeAsap(buffer, 0, FRAME, 0, ov);
-        assert_eq!(WinUsb_GetOverlappedResult(interface, ov, &raw mut bytes, 1), TRUE);
-        assert_eq!(WinUsbX_WaitForSingleObject(event, 0), 258);
-    }
 }
 
 /// Nothing is done for an OVERLAPPED that cannot be completed; and one of a call that was refused is not left pending.

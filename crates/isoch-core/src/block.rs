@@ -23,7 +23,9 @@ pub struct Packet {
 }
 
 /// Memory that a bus can read and write while a transfer is in flight.
-pub trait Memory: Send {
+///
+/// Whoever shares a block may read it, on any thread; to write it, or to submit it, takes the block itself.
+pub trait Memory: Send + Sync {
     /// The bytes.
     fn bytes(&self) -> &[u8];
     /// The bytes, to change.

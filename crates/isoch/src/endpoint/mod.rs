@@ -242,3 +242,6 @@ impl From<Rejected> for Error {
         rejected.error
     }
 }
+
+/// `?` takes it into a `Box<dyn Error + Send + Sync>`, the error of many programs' `main`.
+const _: fn(Rejected) -> Box<dyn std::error::Error + Send + Sync> = |rejected| rejected.into();

@@ -83,6 +83,9 @@ pub(super) struct MappedMemory {
 
 // SAFETY: it is memory that nothing else refers to.
 unsafe impl Send for MappedMemory {}
+// SAFETY: with a shared reference it can only be read. The controller writes to it only while a request uses it, and its
+// block is given away then, so that there is no reference to it.
+unsafe impl Sync for MappedMemory {}
 
 impl MappedMemory {
     /// Bytes in an area, for packets of `interval` bytes: none of these lies in two areas. `None` if no area is

@@ -81,6 +81,16 @@ pub(super) fn claim_error(code: Errno, interface: u8, driver: Option<&str>) -> E
     }
 }
 
+/// Why an interface could not be given back; nothing if there was nothing to give back: the device is gone, we do not
+/// have the interface any more (`releaseintf`), or another has it already (`proc_ioctl`).
+pub(super) fn not_ours_any_more(code: Errno) -> Result<(), Errno> {
+    match code {
+        code if is_gone(code) => Ok(()),
+        Errno::INVAL | Errno::BUSY => Ok(()),
+        code => Err(code),
+    }
+}
+
 /// Why an alternate setting could not be chosen.
 pub(super) fn setting_error(code: Errno, interface: u8, setting: u8) -> Error {
     match code {
@@ -215,6 +225,16 @@ mod tests {
         assert!(clear_halt_error(Errno::NOENT, 0x85).to_string().contains("0x85"));
         assert!(matches!(clear_halt_error(Errno::PIPE, 0x85), Error::Stall));
         assert!(matches!(clear_halt_error(Errno::NODEV, 0x85), Error::Gone));
+    }
+
+    #[test]
+    fn what_is_gone_or_anothers_need_not_be_given_back() {
+        for code in [Errno::NODEV, Errno::INVAL, Errno::BUSY] {
+            assert_eq!(not_ours_any_more(code), Ok(()));
+        }
+        for code in [Errno::IO, Errno::PERM, Errno::NOENT] {
+            assert_eq!(not_ours_any_more(code), Err(code));
+        }
     }
 
     #[test]

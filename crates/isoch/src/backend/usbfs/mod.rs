@@ -19,6 +19,7 @@ mod events;
 #[cfg(test)]
 mod header;
 mod host;
+mod interfaces;
 mod isoch;
 pub(crate) mod list;
 mod memory;

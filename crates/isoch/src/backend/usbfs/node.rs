@@ -215,14 +215,14 @@ impl Node {
         self.with::<DISCONNECT_CLAIM, _>(&mut argument).map(drop)
     }
 
-    /// Lets the kernel's drivers have an interface again that nobody has claimed.
-    pub(super) fn connect_driver(&self, interface: u8) -> Result<(), Errno> {
+    /// Lets the kernel's drivers have an interface again that nobody has claimed. Whether one took it (`device_attach`).
+    pub(super) fn connect_driver(&self, interface: u8) -> Result<bool, Errno> {
         let mut argument = InterfaceIoctl {
             interface: interface.into(),
             code: CONNECT.cast_signed() as c_int,
             data: std::ptr::null_mut(),
         };
-        self.with::<INTERFACE_IOCTL, _>(&mut argument).map(drop)
+        self.with::<INTERFACE_IOCTL, _>(&mut argument).map(|taken| taken != 0)
     }
 
     /// The driver that has an interface; usbfs, if a program has it.

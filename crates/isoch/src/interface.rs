@@ -133,7 +133,7 @@ impl AlternateSetting {
     ///
     /// # Errors
     /// [`Error::NoSuchEndpoint`], with a list of what there is; [`Error::Timing`] if its descriptor makes
-    /// no sense; [`Error::Busy`] if it is open already.
+    /// no sense; [`Error::Busy`] if it is open already; [`Error::SettingChanged`] if another setting was chosen since.
     pub fn isoch_out(&self, address: u8) -> Result<IsochOut, Error> {
         self.isoch::<Out>(address, "isochronous OUT")
     }
@@ -159,7 +159,8 @@ impl AlternateSetting {
     /// Opens a bulk OUT endpoint.
     ///
     /// # Errors
-    /// [`Error::NoSuchEndpoint`], with a list of what there is.
+    /// [`Error::NoSuchEndpoint`], with a list of what there is; [`Error::SettingChanged`] if another setting was chosen
+    /// since.
     pub fn bulk_out(&self, address: u8) -> Result<DataEndpoint<Out>, Error> {
         self.data(address, &[TransferType::Bulk], "bulk OUT")
     }
@@ -221,6 +222,9 @@ impl AlternateSetting {
         kinds: &[TransferType],
         wanted: &'static str,
     ) -> Result<&Endpoint, Error> {
+        if self.interface.claim.setting.load(Ordering::Acquire) != self.number {
+            return Err(Error::SettingChanged);
+        }
         let descriptor = self.descriptor();
         match descriptor.endpoint(address) {
             Some(endpoint)

@@ -227,6 +227,29 @@ fn the_clock_reads_the_controllers_counter() {
     assert!(then.uncertainty < Duration::from_millis(1), "{then:?}");
 }
 
+#[test]
+fn an_endpoint_of_another_setting_says_so_and_the_device_is_not_gone() {
+    let _turn = one_at_a_time();
+    let Some(device) = open(ARTICLE) else { return };
+    let interface = device.interface(0).unwrap();
+    let out = interface.alternate_setting(1).unwrap().isoch_out(0x01).unwrap();
+    let blocks = out.register(Layout::frames(1).blocks(1)).unwrap();
+    let submit = |out: &isoch::IsochOut| out.submit(blocks.take().wait_timeout(LONG).unwrap(), Start::Asap);
+    // What was registered for the setting is registered anew.
+    for _ in 0..2 {
+        submit(&out).unwrap();
+        assert_eq!(out.next_completion().wait_timeout(LONG).unwrap().outcome(), Outcome::Completed);
+        interface.alternate_setting(1).unwrap();
+    }
+    interface.alternate_setting(0).unwrap();
+    let rejected = submit(&out).unwrap_err();
+    assert!(matches!(rejected.error, Error::SettingChanged), "{rejected}");
+    drop(rejected);
+    let again = interface.alternate_setting(1).unwrap().isoch_out(0x01).unwrap();
+    submit(&again).unwrap();
+    assert_eq!(again.next_completion().wait_timeout(LONG).unwrap().outcome(), Outcome::Completed);
+}
+
 /// Runs itself as a process of its own, whose emulated bus has the fault.
 #[test]
 fn an_unplugged_device_is_gone() {

@@ -282,6 +282,12 @@ impl Controller {
         self.pipes.remove(pipe);
     }
 
+    /// Whether a pipe is open: neither its owner nor a change of the alternate setting closed it.
+    #[must_use]
+    pub fn is_open(&self, pipe: PipeId) -> bool {
+        self.pipes.contains(pipe)
+    }
+
     /// Queues a transfer. Whatever depends on time comes with its event.
     ///
     /// # Errors

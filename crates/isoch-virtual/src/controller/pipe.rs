@@ -307,6 +307,12 @@ pub(super) fn align(microframe: u64, unit: u64) -> u64 {
 /// How many bits of a [`PipeId`] are its place; the rest count how often the place was used.
 const PLACE_BITS: u32 = 12;
 
+impl PipeId {
+    fn place(self) -> usize {
+        (self.0 & ((1 << PLACE_BITS) - 1)) as usize
+    }
+}
+
 /// All pipes. A place is used again with a new count, so an old id never means a new pipe.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
@@ -344,14 +350,18 @@ impl Pipes {
         self.order.insert(at, place);
     }
 
+    pub(super) fn contains(&self, id: PipeId) -> bool {
+        let pipe = self.places.get(id.place());
+        pipe.is_some_and(|pipe| pipe.as_ref().is_some_and(|pipe| pipe.id == id))
+    }
+
     pub(super) fn get_mut(&mut self, id: PipeId) -> Option<&mut Pipe> {
-        let place = (id.0 & ((1 << PLACE_BITS) - 1)) as usize;
-        self.places.get_mut(place)?.as_mut().filter(|pipe| pipe.id == id)
+        self.places.get_mut(id.place())?.as_mut().filter(|pipe| pipe.id == id)
     }
 
     pub(super) fn remove(&mut self, id: PipeId) -> Option<Pipe> {
         self.get_mut(id)?;
-        let place = (id.0 & ((1 << PLACE_BITS) - 1)) as usize;
+        let place = id.place();
         self.order.retain(|other| *other != place);
         self.next_ids[place] = id.0.checked_add(1 << PLACE_BITS).map(PipeId);
         if self.next_ids[place].is_some() {
@@ -362,7 +372,7 @@ impl Pipes {
 
     /// The device of this pipe is gone: it is served no more.
     pub(super) fn retire(&mut self, id: PipeId) {
-        let place = (id.0 & ((1 << PLACE_BITS) - 1)) as usize;
+        let place = id.place();
         if let Some(pipe) = self.get_mut(id) {
             pipe.gone = true;
             self.order.retain(|other| *other != place);

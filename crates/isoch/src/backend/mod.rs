@@ -12,4 +12,6 @@ pub(crate) mod windows;
 
 // The virtual bus, usbfs or Windows; a build may have none of them.
 #[cfg(any(feature = "virtual", windows, all(target_os = "linux", not(shuttle))))]
+mod refusals;
+#[cfg(any(feature = "virtual", windows, all(target_os = "linux", not(shuttle))))]
 mod telling;

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 
 use super::urb::IsoPacket;
 use crate::Error;
+use crate::backend::refusals;
 use crate::error;
 
 /// The code in a status: a negative one, or 0. What a kernel cannot say becomes its largest code.
@@ -44,15 +45,10 @@ pub(super) fn data_error(code: Errno) -> Error {
     }
 }
 
-/// Why an endpoint cannot be used.
-pub(super) fn not_in_force(endpoint: u8) -> Error {
-    Error::Unsupported(format!("endpoint {endpoint:#04x} is not in an alternate setting that is in force"))
-}
-
 /// Why a halt could not be cleared.
 pub(super) fn clear_halt_error(code: Errno, endpoint: u8) -> Error {
     match code {
-        Errno::NOENT => not_in_force(endpoint),
+        Errno::NOENT => refusals::not_in_force(endpoint),
         Errno::PIPE => Error::Stall,
         code => refusal(code),
     }

@@ -16,6 +16,7 @@ use super::shared::{DataFlight, Shared, State};
 use super::urb::{Owner, Spare, TYPE_BULK, TYPE_CONTROL, TYPE_INTERRUPT, Urb};
 use super::{codes, events};
 use crate::Error;
+use crate::backend::refusals;
 use crate::bus::{DataReport, DataRequest, DataTarget};
 use crate::sync::Arc;
 
@@ -67,7 +68,7 @@ fn begin(shared: &Shared, request: DataRequest, done: &Arc<dyn DataReport>) -> R
         }
         DataTarget::Endpoint(endpoint) => {
             let found = shared.kind_of(&state, endpoint);
-            let (interface, kind, packet) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
+            let (interface, kind, packet) = found.ok_or_else(|| refusals::not_in_force(endpoint))?;
             state.check_usable(interface)?;
             (kind, endpoint, Some(interface), packet)
         }

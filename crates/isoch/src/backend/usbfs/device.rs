@@ -15,6 +15,7 @@ use super::memory::{self, CopiedMemory, MOST_COPIED, MappedMemory, Mode};
 use super::shared::{Pipe, Shared};
 use super::split::{self, Limits};
 use super::{codes, data};
+use crate::backend::refusals;
 use crate::bus::{BusDevice, DataReport, DataRequest, HandlesEvents, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::device::DeviceInformation;
@@ -161,22 +162,16 @@ impl BusDevice for UsbfsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        if state
-            .pipes
-            .iter()
-            .any(|pipe| pipe.endpoint == endpoint && !pipe.closed && pipe.standing.is_in_force())
-        {
-            return Err(Error::Busy {
-                what: format!("endpoint {endpoint:#04x}"),
-                remedy: "it is open already; drop the other handle first",
-            });
+        let is_open = |pipe: &Pipe| pipe.endpoint == endpoint && !pipe.closed && pipe.standing.is_in_force();
+        if state.pipes.iter().any(is_open) {
+            return Err(refusals::already_open(endpoint));
         }
         let found = shared.configuration.interfaces.iter().find_map(|interface| {
             let setting = interface.alternate(state.setting(interface.number))?;
             let found = setting.endpoint(endpoint)?;
             (found.transfer_type() == TransferType::Isochronous).then_some((interface.number, found))
         });
-        let (interface, found) = found.ok_or_else(|| codes::not_in_force(endpoint))?;
+        let (interface, found) = found.ok_or_else(|| refusals::not_in_force(endpoint))?;
         state.check_usable(interface)?;
         let period = EndpointTiming::new(shared.speed, found)?.period_microframes();
         let id = state.id();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::codes;
 use super::shared::{Shared, State};
 use crate::Error;
+use crate::backend::refusals;
 use crate::sync::{AtomicU8, MutexGuard, Ordering};
 
 /// What was cancelled is over soon; that is how long something may wait for it.
@@ -79,10 +80,7 @@ impl Shared {
             let left = deadline.saturating_duration_since(Instant::now());
             let own = state.handler == Some(std::thread::current().id()) || state.own_loop;
             if left.is_zero() || own {
-                return Err(Error::Busy {
-                    what: format!("interface {interface}"),
-                    remedy: "transfers that were cancelled have not come back yet; try again",
-                });
+                return Err(refusals::being_freed(interface));
             }
             let waited = self.changed.wait_timeout(state, left);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
@@ -190,10 +188,7 @@ impl State {
     /// on it. The pipes that are out of use meanwhile.
     pub(super) fn begin_change(&mut self, interface: u8) -> Result<Vec<u64>, Error> {
         if self.is_busy(interface) {
-            return Err(Error::Busy {
-                what: format!("interface {interface}"),
-                remedy: "transfers are pending on it; drain or abort them first",
-            });
+            return Err(refusals::pending(interface));
         }
         self.check_usable(interface)?;
         if let Some(claimed) = self.interface(interface) {
@@ -233,10 +228,7 @@ impl State {
     pub(super) fn check_usable(&self, interface: u8) -> Result<(), Error> {
         match self.interfaces.iter().find(|claimed| claimed.number == interface) {
             Some(Claimed { taken: true, .. }) => Err(codes::taken()),
-            Some(Claimed { changing: true, .. }) => Err(Error::Busy {
-                what: format!("interface {interface}"),
-                remedy: "its alternate setting is being changed; try again",
-            }),
+            Some(Claimed { changing: true, .. }) => Err(refusals::being_changed(interface)),
             _ => Ok(()),
         }
     }

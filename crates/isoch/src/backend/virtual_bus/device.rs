@@ -8,6 +8,7 @@ use isoch_virtual::controller::{ControlError, DataError, OpenError, PortId, Sett
 use super::VirtualBus;
 use super::isoch::VirtualPort;
 use super::shared::Shared;
+use crate::backend::refusals;
 use crate::bus::{BusDevice, DataReport, DataRequest, DataTarget, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::device::{Device, DeviceInformation};
@@ -118,10 +119,8 @@ impl BusDevice for VirtualDevice {
     fn open_isoch(&self, endpoint: u8, reports: Weak<dyn IsochReports>) -> Result<Box<dyn IsochPort>, Error> {
         let pipe = self.shared.open_pipe(self.port, endpoint, reports).map_err(|error| match error {
             OpenError::Gone => Error::Gone,
-            OpenError::AlreadyOpen => Error::Busy {
-                what: format!("endpoint {endpoint:#04x}"),
-                remedy: "it is open already; drop the other handle first",
-            },
+            OpenError::AlreadyOpen => refusals::already_open(endpoint),
+            OpenError::NoSuchEndpoint => refusals::not_in_force(endpoint),
             other => Error::Unsupported(format!("endpoint {endpoint:#04x}: {other}")),
         })?;
         Ok(Box::new(VirtualPort { shared: Arc::clone(&self.shared), pipe }))
@@ -169,10 +168,7 @@ fn setting_error(error: SettingError, interface: u8) -> Error {
         SettingError::NoBandwidth { needed, available } => {
             Error::NoBandwidth { needed: Some(needed.into()), available: Some(available.into()) }
         }
-        SettingError::Busy => Error::Busy {
-            what: format!("interface {interface}"),
-            remedy: "transfers are pending on it; drain or abort them first",
-        },
+        SettingError::Busy => refusals::pending(interface),
         SettingError::Gone => Error::Gone,
         SettingError::Stall => Error::Stall,
         other => Error::Unsupported(other.to_string()),

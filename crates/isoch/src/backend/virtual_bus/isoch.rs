@@ -1,6 +1,6 @@
 //! Isochronous endpoints of the virtual bus: a pipe of the controller each.
 
-use isoch_core::{Block, MICROFRAMES_PER_FRAME, Start, Time};
+use isoch_core::{Block, MICROFRAMES_PER_FRAME, Packet, Start, Time};
 use isoch_virtual::controller::{PipeId, SubmitError};
 
 use super::shared::Shared;
@@ -14,6 +14,14 @@ pub(super) struct VirtualPort {
 }
 
 impl IsochPort for VirtualPort {
+    fn check(&self, _packets: &[Packet]) -> Result<(), Error> {
+        if self.shared.with(|controller| controller.is_open(self.pipe)) {
+            Ok(())
+        } else {
+            Err(Error::SettingChanged)
+        }
+    }
+
     fn submit(&self, id: u64, block: Block, start: Start) -> Result<HandedOver, (Block, Error)> {
         let mut state = self.shared.lock();
         self.shared.catch_up(&mut state);
@@ -50,7 +58,9 @@ impl Drop for VirtualPort {
 
 fn refusal(error: SubmitError) -> Error {
     match error {
-        SubmitError::Gone | SubmitError::Stale => Error::Gone,
+        SubmitError::Gone => Error::Gone,
+        // Whoever closes a pipe has it no more: it was a change of the setting.
+        SubmitError::Stale => Error::SettingChanged,
         other => Error::Argument(other.to_string()),
     }
 }

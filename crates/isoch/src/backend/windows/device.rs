@@ -7,10 +7,11 @@ use super::codes;
 use super::isoch::WindowsPort;
 use super::memory::RegisteredMemory;
 use super::shared::{Pipe, Shared};
+use crate::backend::refusals;
 use crate::bus::{BusDevice, DataReport, DataRequest, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::device::DeviceInformation;
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Ordering, Weak};
 use crate::wait::Waiting;
 use crate::{Direction, Error};
 
@@ -106,21 +107,12 @@ impl BusDevice for WindowsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        let mut buffers = Vec::new();
-        for pipe in state.pipes.iter_mut().filter(|pipe| pipe.interface.number == interface) {
-            if !pipe.flights.is_empty() {
-                return Err(Error::Busy {
-                    what: format!("interface {interface}"),
-                    remedy: "transfers are pending on it; drain or abort them first",
-                });
-            }
-            // What is registered is registered for the setting in force.
-            buffers.extend(pipe.buffers.drain().map(|(_, buffer)| buffer));
-            pipe.stale = true;
-        }
+        let before = state.setting(interface);
+        let (pipes, buffers) = state.begin_change(interface)?;
         drop(state);
         shared.unregister(buffers);
         let put = shared.put_setting(handle, setting);
+        shared.lock().end_change(interface, before, &pipes);
         put.map_err(|code| codes::setting_error(code, interface, setting))
     }
 
@@ -156,25 +148,23 @@ impl BusDevice for WindowsDevice {
         if state.gone {
             return Err(Error::Gone);
         }
-        if state.pipes.iter().any(|pipe| pipe.endpoint == endpoint && !pipe.closed && !pipe.stale) {
-            return Err(Error::Busy {
-                what: format!("endpoint {endpoint:#04x}"),
-                remedy: "it is open already; drop the other handle first",
-            });
+        let is_open =
+            |pipe: &Pipe| pipe.endpoint == endpoint && !pipe.closed && !pipe.stale.load(Ordering::Relaxed);
+        if state.pipes.iter().any(is_open) {
+            return Err(refusals::already_open(endpoint));
         }
-        let missing = || {
-            Error::Unsupported(format!(
-                "endpoint {endpoint:#04x} is not in an alternate setting that is in force"
-            ))
-        };
+        let missing = || refusals::not_in_force(endpoint);
         let interface = shared.interface_of(&state, endpoint).ok_or_else(missing)?;
+        if state.changing.contains(&interface.number) {
+            return Err(refusals::being_changed(interface.number));
+        }
         let setting = state.setting(interface.number);
         let found = shared.configuration.interface(interface.number);
         let found =
             found.and_then(|found| found.alternate(setting)?.endpoint(endpoint)).ok_or_else(missing)?;
         let rules = winusb::Pipe::new(shared.speed, found)
             .map_err(|refusal| Error::Unsupported(format!("endpoint {endpoint:#04x}: {refusal}")))?;
-        let id = state.next_pipe;
+        let (id, stale) = (state.next_pipe, Arc::default());
         state.next_pipe += 1;
         state.pipes.push(Pipe {
             id,
@@ -188,11 +178,11 @@ impl BusDevice for WindowsDevice {
             end: None,
             deadline: None,
             withdrawn: false,
-            stale: false,
+            stale: Arc::clone(&stale),
             closed: false,
             told_gone: false,
         });
-        Ok(Box::new(WindowsPort { session: Arc::clone(&self.session), pipe: id, rules }))
+        Ok(Box::new(WindowsPort { session: Arc::clone(&self.session), pipe: id, rules, stale }))
     }
 
     fn allocate(&self, bytes: usize, _packets: usize) -> Result<Box<dyn Memory>, Error> {

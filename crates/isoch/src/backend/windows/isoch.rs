@@ -10,13 +10,15 @@ use super::library::PacketDescriptor;
 use super::shared::{Buffer, Flight, Pipe, Shared};
 use super::system;
 use crate::bus::{HandedOver, IsochPort};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::{Direction, Error};
 
 pub(super) struct WindowsPort {
     pub(super) session: Arc<Session>,
     pub(super) pipe: u64,
     pub(super) rules: isoch_core::rules::winusb::Pipe,
+    /// As [`Pipe::stale`].
+    pub(super) stale: Arc<AtomicBool>,
 }
 
 impl WindowsPort {
@@ -27,6 +29,9 @@ impl WindowsPort {
 
 impl IsochPort for WindowsPort {
     fn check(&self, packets: &[Packet]) -> Result<(), Error> {
+        if self.stale.load(Ordering::Relaxed) {
+            return Err(Error::SettingChanged);
+        }
         transfer(&self.rules, packets).map(drop)
     }
 
@@ -43,9 +48,12 @@ impl IsochPort for WindowsPort {
         block.forget_results();
         let mut state = shared.lock();
         let gone = state.gone;
-        let Some(pipe) = state.pipe(self.pipe).filter(|pipe| !gone && !pipe.stale) else {
+        let Some(pipe) = state.pipe(self.pipe).filter(|_| !gone) else {
             return Err((block, Error::Gone));
         };
+        if pipe.stale.load(Ordering::Relaxed) {
+            return Err((block, Error::SettingChanged));
+        }
         let asked = frames::choose(start, now, pipe.end, !pipe.flights.is_empty());
         let frames = u64::from(transfer.frames);
         let (first, placed) = match asked {

@@ -18,9 +18,10 @@ use super::codes::ERROR_IO_INCOMPLETE;
 use super::library::{BufferHandle, InterfaceHandle, Library};
 use super::operation::Operation;
 use super::system::{self, Event, Handle};
+use crate::backend::refusals;
 use crate::bus::{DataReport, IsochReports};
 use crate::clock::Host;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
+use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak, lock};
 use crate::{Direction, Error};
 
 /// A transfer that was cancelled is over soon; that is how long something may wait for it.
@@ -74,6 +75,8 @@ pub(super) struct State {
     pub(super) data: Vec<DataFlight>,
     /// Which alternate settings are in force: interface and setting.
     pub(super) settings: Vec<(u8, u8)>,
+    /// Interfaces of which that is being changed just now.
+    pub(super) changing: Vec<u8>,
     /// Interfaces to put back to setting 0 once nothing is in flight on them.
     pub(super) releasing: Vec<u8>,
     /// Operations that can be used again.
@@ -103,8 +106,8 @@ pub(super) struct Pipe {
     pub(super) deadline: Option<Time>,
     /// Something was cancelled, so that transfers may end out of order.
     pub(super) withdrawn: bool,
-    /// Its alternate setting is in force no more.
-    pub(super) stale: bool,
+    /// Its alternate setting is in force no more, or is being changed. Its port knows that, too.
+    pub(super) stale: Arc<AtomicBool>,
     /// Nobody uses it any more.
     pub(super) closed: bool,
     pub(super) told_gone: bool,
@@ -247,10 +250,7 @@ impl Shared {
         while state.is_being_freed(interface) && !state.gone {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() || self.is_own_thread() {
-                return Err(Error::Busy {
-                    what: format!("interface {interface}"),
-                    remedy: "transfers that were cancelled have not come back yet; try again",
-                });
+                return Err(refusals::being_freed(interface));
             }
             let waited = self.freed.wait_timeout(state, left);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
@@ -307,6 +307,39 @@ impl State {
     pub(super) fn setting(&self, interface: u8) -> u8 {
         let found = self.settings.iter().find(|(number, _)| *number == interface);
         found.map_or(0, |(_, setting)| *setting)
+    }
+
+    /// An interface's alternate setting is to be changed: until that has happened none of its isochronous endpoints is
+    /// opened or used. The pipes that are out of use meanwhile, and what is registered with them: for the setting in
+    /// force.
+    pub(super) fn begin_change(&mut self, interface: u8) -> Result<(Vec<u64>, Vec<Buffer>), Error> {
+        let is_on = |pipe: &Pipe| pipe.interface.number == interface;
+        if self.pipes.iter().any(|pipe| is_on(pipe) && !pipe.flights.is_empty())
+            || self.data.iter().any(|flight| flight.is_on(interface))
+        {
+            return Err(refusals::pending(interface));
+        }
+        if self.changing.contains(&interface) {
+            return Err(refusals::being_changed(interface));
+        }
+        self.changing.push(interface);
+        let (mut pipes, mut buffers) = (Vec::new(), Vec::new());
+        for pipe in self.pipes.iter_mut().filter(|pipe| is_on(pipe)) {
+            if !pipe.stale.swap(true, Ordering::Relaxed) {
+                pipes.push(pipe.id);
+            }
+            buffers.extend(pipe.buffers.drain().map(|(_, buffer)| buffer));
+        }
+        Ok((pipes, buffers))
+    }
+
+    /// Now it is changed; if `before` is still in force, `pipes` go on.
+    pub(super) fn end_change(&mut self, interface: u8, before: u8, pipes: &[u64]) {
+        self.changing.retain(|changing| *changing != interface);
+        if self.setting(interface) == before {
+            let same = self.pipes.iter().filter(|pipe| pipes.contains(&pipe.id));
+            same.for_each(|pipe| pipe.stale.store(false, Ordering::Relaxed));
+        }
     }
 
     /// Whether something that was let go on an interface is still to come back.

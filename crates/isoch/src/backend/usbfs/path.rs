@@ -1,12 +1,11 @@
 //! `usb:` addresses.
 
-use crate::text::hexadecimal;
+use crate::backend::product::Product;
 
 /// Whom an address means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The device with these numbers; the first one, without a serial number.
-    Product { vendor: u16, product: u16, serial: Option<String> },
+    Product(Product),
     /// Whatever is plugged in at a place: the bus and the ports on the way, by the kernel's name (`3-1.2`).
     Port(String),
 }
@@ -18,17 +17,7 @@ pub(crate) fn parse(text: &str) -> Result<Wanted, String> {
     if is_port(text) {
         return Ok(Wanted::Port(text.to_owned()));
     }
-    let mut parts = text.splitn(3, ':');
-    let mut number = |name: &str| match parts.next() {
-        None | Some("") => Err(format!("it has no {name}: {FORMS}")),
-        Some(part) => hexadecimal(part)
-            .ok_or_else(|| format!("`{part}` is no {name} of up to four hexadecimal digits: {FORMS}")),
-    };
-    let (vendor, product) = (number("vendor number")?, number("product number")?);
-    match parts.next() {
-        Some("") => Err(format!("its serial number is empty: {FORMS}")),
-        serial => Ok(Wanted::Product { vendor, product, serial: serial.map(str::to_owned) }),
-    }
+    Product::parse(text, FORMS).map(Wanted::Product)
 }
 
 /// A name as the kernel makes it (`drivers/usb/core/usb.c`, `usb_alloc_dev`): bus, `-`, ports with `.` between.
@@ -44,9 +33,7 @@ impl Wanted {
     pub(crate) fn matches(&self, vendor: u16, product: u16, serial: Option<&str>, port: &str) -> bool {
         match self {
             Wanted::Port(wanted) => wanted == port,
-            Wanted::Product { vendor: v, product: p, serial: wanted } => {
-                (*v, *p) == (vendor, product) && (wanted.is_none() || wanted.as_deref() == serial)
-            }
+            Wanted::Product(wanted) => wanted.matches(vendor, product, |wanted| serial == Some(wanted)),
         }
     }
 }
@@ -61,7 +48,7 @@ mod tests {
     use super::*;
 
     fn product(serial: Option<&str>) -> Wanted {
-        Wanted::Product { vendor: 0x46f4, product: 2, serial: serial.map(str::to_owned) }
+        Wanted::Product(Product { vendor: 0x46f4, product: 2, serial: serial.map(str::to_owned) })
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) fn open(address: Address) -> Result<Device, Error> {
     let library = Library::get()?;
     let way = match &wanted {
         Wanted::Path(path) => Way::Path(path.clone()),
-        Wanted::Product { .. } => found(library, &wanted, &address)?.way,
+        Wanted::Product(_) => found(library, &wanted, &address)?.way,
     };
     open_way(library, &way, address.text)
 }

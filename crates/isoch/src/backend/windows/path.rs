@@ -1,5 +1,6 @@
 //! `winusb:` addresses, and the names that Windows gives USB devices.
 
+use crate::backend::product::Product;
 use crate::text::hexadecimal;
 
 /// Whom an address means.
@@ -7,8 +8,7 @@ use crate::text::hexadecimal;
 pub(super) enum Wanted {
     /// A device-interface path, for `CreateFile` as it is.
     Path(String),
-    /// The device with these numbers; the first one, without a serial number.
-    Product { vendor: u16, product: u16, serial: Option<String> },
+    Product(Product),
 }
 
 /// Reads what stands behind `winusb:`.
@@ -18,17 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Wanted, String> {
     if text.starts_with(r"\\?\") || text.starts_with(r"\\.\") {
         return Ok(Wanted::Path(text.to_owned()));
     }
-    let mut parts = text.splitn(3, ':');
-    let mut number = |name: &str| match parts.next() {
-        None | Some("") => Err(format!("it has no {name}: {FORMS}")),
-        Some(part) => hexadecimal(part)
-            .ok_or_else(|| format!("`{part}` is no {name} of four hexadecimal digits: {FORMS}")),
-    };
-    let (vendor, product) = (number("vendor number")?, number("product number")?);
-    match parts.next() {
-        Some("") => Err(format!("its serial number is empty: {FORMS}")),
-        serial => Ok(Wanted::Product { vendor, product, serial: serial.map(str::to_owned) }),
-    }
+    Product::parse(text, FORMS).map(Wanted::Product)
 }
 
 impl Wanted {
@@ -36,15 +26,10 @@ impl Wanted {
     pub(super) fn matches(&self, vendor: u16, product: u16, serial: Option<&str>) -> bool {
         match self {
             Wanted::Path(_) => false,
-            Wanted::Product { vendor: v, product: p, serial: wanted } => {
-                let same_serial = match (wanted, serial) {
-                    (None, _) => true,
-                    // Windows writes the serial number in capitals.
-                    (Some(wanted), Some(serial)) => wanted.eq_ignore_ascii_case(serial),
-                    (Some(_), None) => false,
-                };
-                (*v, *p) == (vendor, product) && same_serial
-            }
+            // Windows writes the serial number in capitals.
+            Wanted::Product(wanted) => wanted.matches(vendor, product, |wanted| {
+                serial.is_some_and(|serial| wanted.eq_ignore_ascii_case(serial))
+            }),
         }
     }
 }
@@ -110,7 +95,7 @@ mod tests {
     use super::*;
 
     fn product(vendor: u16, product: u16, serial: Option<&str>) -> Wanted {
-        Wanted::Product { vendor, product, serial: serial.map(str::to_owned) }
+        Wanted::Product(Product { vendor, product, serial: serial.map(str::to_owned) })
     }
 
     #[test]

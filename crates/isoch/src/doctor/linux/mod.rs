@@ -54,7 +54,7 @@ pub(super) fn udev_rule(system: &System, address: &Address) -> Result<UdevRule, 
     let devices = plugged::devices(system);
     let found = find(&wanted, &devices).map(|device| &device.information);
     match (&wanted, found) {
-        (Wanted::Product { vendor, product, .. }, _) => Ok(UdevRule::new(*vendor, *product)),
+        (Wanted::Product(wanted), _) => Ok(UdevRule::new(wanted.vendor, wanted.product)),
         (Wanted::Port(_), Some(device)) => Ok(UdevRule::new(device.vendor_id, device.product_id)),
         (Wanted::Port(_), None) => Err(Error::NotFound {
             address: address.text.clone(),

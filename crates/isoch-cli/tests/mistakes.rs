@@ -290,6 +290,7 @@ fn diagnoses_of_nothing() {
     }
     if cfg!(target_os = "linux") {
         refuse(&place, &["doctor", "usb:1"], 2, "it has no product number");
+        refuse(&place, &["doctor", "usb:1-1?memory=none"], 2, "it is `mmap` or `copy`");
         refuse(&place, &["doctor", "usb:9-9.9.9", "--print-udev-rule"], 1, "name it by its numbers");
     }
     if cfg!(not(windows)) {

@@ -25,7 +25,8 @@ use crate::address::Address;
 use crate::open::no_such_bus;
 
 /// Looks at the machine, and at the device of an address: without one, at every device that is plugged in and
-/// has isochronous endpoints. Changes nothing, and disturbs no stream.
+/// has isochronous endpoints. What the parameters of the address ask for and cannot have is a problem. Changes nothing,
+/// and disturbs no stream.
 ///
 /// # Errors
 /// [`Error::Address`] if the address cannot be read. That its device is not plugged in, or its bus is another

@@ -35,5 +35,5 @@ pub(crate) mod witness;
 
 pub(crate) use budget::{USUAL_MEGABYTES, cost};
 pub(crate) use memory::{Mode, measure_at};
-pub(crate) use open::{check, list, list_at, open, open_descriptor};
+pub(crate) use open::{Options, Witness, check, list, list_at, open, open_descriptor};
 pub(crate) use watch::watch;

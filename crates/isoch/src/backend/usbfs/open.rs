@@ -30,15 +30,15 @@ const DEVICE_DESCRIPTOR: usize = 18;
 
 /// What an address asks for besides the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Options {
-    memory: Option<Mode>,
-    priority: Option<u8>,
-    witness: Option<Witness>,
+pub(crate) struct Options {
+    pub(crate) memory: Option<Mode>,
+    pub(crate) priority: Option<u8>,
+    pub(crate) witness: Option<Witness>,
 }
 
 /// Who is to tell frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Witness {
+pub(crate) enum Witness {
     Usbmon,
     Registers,
 }
@@ -103,9 +103,9 @@ fn wanted(address: &mut Address) -> Result<(Wanted, Options), Error> {
     Ok((wanted, Options { memory, priority, witness }))
 }
 
-/// Whom an address means; an error if there is anything wrong with it.
-pub(crate) fn check(mut address: Address) -> Result<Wanted, Error> {
-    wanted(&mut address).map(|(wanted, _)| wanted)
+/// Whom an address means, and what else it asks for; an error if there is anything wrong with it.
+pub(crate) fn check(mut address: Address) -> Result<(Wanted, Options), Error> {
+    wanted(&mut address)
 }
 
 fn found(wanted: &Wanted, address: &Address) -> Result<Found, Error> {

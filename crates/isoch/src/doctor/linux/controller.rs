@@ -6,6 +6,7 @@ use std::path::Path;
 use super::plugged::Plugged;
 use super::system::Right;
 use super::{Finding, System, Topic, machine};
+use crate::backend::usbfs::Witness;
 use crate::backend::usbfs::controller::Kind;
 use crate::backend::usbfs::witness::{DEBUGFS, folder, node, register};
 
@@ -20,7 +21,7 @@ const KEEPS_FRAMES_SINCE: (u32, u32) = (7, 3);
 const LOOK: &str = "run this as root, or `mount -o remount,mode=755 /sys/kernel/debug`, as root, which lets everybody look \
                     into debugfs";
 
-pub(super) fn findings(system: &System, device: &Plugged) -> Vec<Finding> {
+pub(super) fn findings(system: &System, device: &Plugged, asked: Option<Witness>) -> Vec<Finding> {
     let kind = Kind::of_driver(device.place.controller_driver.as_deref());
     let promise = match kind {
         Kind::Xhci => xhci(contiguous(system, &device.place.controller), release(system)),
@@ -48,10 +49,15 @@ pub(super) fn findings(system: &System, device: &Plugged) -> Vec<Finding> {
     };
     let mut findings = vec![promise];
     if kind == Kind::Xhci {
-        findings.push(registers(system, &device.place.controller));
+        let asked = asked == Some(Witness::Registers);
+        findings.push(registers(system, &device.place.controller, asked));
+    } else if asked == Some(Witness::Registers) {
+        findings.push(not_of_this_one(kind, "registers"));
     }
     if kind.facts(device.information.speed).start_frame.is_some() {
-        findings.push(usbmon(system, device.place.bus));
+        findings.push(usbmon(system, device.place.bus, asked == Some(Witness::Usbmon)));
+    } else if asked == Some(Witness::Usbmon) {
+        findings.push(not_of_this_one(kind, "usbmon"));
     }
     findings
 }
@@ -108,41 +114,60 @@ fn xhci(contiguous: Result<bool, ErrorKind>, release: Option<(u32, u32)>) -> Fin
     }
 }
 
-fn registers(system: &System, controller: &Path) -> Finding {
-    match system.right(folder(Path::new(DEBUGFS), controller).join("reg-runtime"), false) {
-        Right::Granted => {
-            Finding::ok(Topic::Witness, "the controller's frame counter can be read (`?witness=registers`)")
-        }
-        Right::Denied => Finding::warning(
-            Topic::Witness,
-            "the controller's frame counter cannot be read: frames are estimated from completions",
-            format!("{LOOK}; then `?witness=registers`"),
+/// A witness that does not know this controller.
+fn not_of_this_one(kind: Kind, witness: &str) -> Finding {
+    Finding::problem(
+        Topic::Witness,
+        format!(
+            "of this controller ({}) nobody tells frames so: with `witness={witness}` the device does not open",
+            kind.name()
         ),
-        Right::Missing => Finding::warning(
+        format!("leave `witness={witness}` out"),
+    )
+}
+
+/// A witness that cannot be asked; `asked`: the address wants it all the same.
+fn silent(witness: &str, asked: bool, why: &str, remedy: &str) -> Finding {
+    match asked {
+        true => Finding::problem(
             Topic::Witness,
-            "the controller's frame counter is not shown: frames are estimated from completions",
-            "`mount -t debugfs none /sys/kernel/debug`, as root; then `?witness=registers`",
+            format!("{why}: with `witness={witness}` the device does not open"),
+            format!("{remedy}; or leave `witness={witness}` out"),
+        ),
+        false => Finding::warning(
+            Topic::Witness,
+            format!("{why}: frames are estimated from completions"),
+            format!("{remedy}; then `?witness={witness}`"),
         ),
     }
 }
 
-fn usbmon(system: &System, bus: u8) -> Finding {
+fn registers(system: &System, controller: &Path, asked: bool) -> Finding {
+    let silent = |why, remedy| silent("registers", asked, why, remedy);
+    match system.right(folder(Path::new(DEBUGFS), controller).join("reg-runtime"), false) {
+        Right::Granted => {
+            Finding::ok(Topic::Witness, "the controller's frame counter can be read (`?witness=registers`)")
+        }
+        Right::Denied => silent("the controller's frame counter cannot be read", LOOK),
+        Right::Missing => silent(
+            "the controller's frame counter is not shown",
+            "`mount -t debugfs none /sys/kernel/debug`, as root",
+        ),
+    }
+}
+
+fn usbmon(system: &System, bus: u8, asked: bool) -> Finding {
+    let silent = |why, remedy: &str| silent("usbmon", asked, why, remedy);
     let path = node(bus);
     match system.right(&path, false) {
         Right::Granted => Finding::ok(Topic::Witness, "usbmon tells the true frames (`?witness=usbmon`)"),
-        Right::Denied => Finding::warning(
-            Topic::Witness,
-            "usbmon would tell the true frames, and may not be read: frames are estimated from completions",
-            format!(
-                "run as root, or `setfacl -m u:USER:r {}`, as root; then `?witness=usbmon`",
-                path.display()
-            ),
+        Right::Denied => silent(
+            "usbmon would tell the true frames, and may not be read",
+            &format!("run as root, or `setfacl -m u:USER:r {}`, as root", path.display()),
         ),
-        Right::Missing => Finding::warning(
-            Topic::Witness,
-            "usbmon would tell the true frames, and is not loaded: frames are estimated from completions",
-            "`modprobe usbmon`, as root; then `?witness=usbmon`",
-        ),
+        Right::Missing => {
+            silent("usbmon would tell the true frames, and is not loaded", "`modprobe usbmon`, as root")
+        }
     }
 }
 

@@ -38,7 +38,7 @@ fn node(system: &System, device: &Plugged) -> Finding {
 }
 
 /// Opens the device and times both kinds of memory for transfers. `None` if its node may not be opened: that was said.
-pub(super) fn zero_copy(system: &System, device: &Plugged) -> Option<Finding> {
+pub(super) fn zero_copy(system: &System, device: &Plugged, asked: Option<Mode>) -> Option<Finding> {
     let node = device.place.node();
     if system.right(&node, true) != Right::Granted {
         return None;
@@ -47,18 +47,34 @@ pub(super) fn zero_copy(system: &System, device: &Plugged) -> Option<Finding> {
     Some(match measure_at(&system.locate(&node)) {
         Ok(Some(timing)) => {
             let (mapped, copied) = (microseconds(timing.mapped), microseconds(timing.copied));
-            let taken = match timing.mode() {
+            let taken = match asked.unwrap_or(timing.mode()) {
                 Mode::Mapped => "mapped memory is used",
                 Mode::Copied => "memory is copied",
             };
+            let why = if asked.is_some() { ", as the address asks" } else { "" };
             Finding::ok(
                 Topic::ZeroCopy,
-                format!("64 KiB are filled and read in {mapped} if mapped, in {copied} with a copy: {taken}"),
+                format!(
+                    "64 KiB are filled and read in {mapped} if mapped, in {copied} with a copy: {taken}{why}"
+                ),
             )
         }
+        Ok(None) if asked == Some(Mode::Mapped) => Finding::problem(
+            Topic::ZeroCopy,
+            "this kernel maps no memory for transfers here: with `memory=mmap` no block can be registered",
+            "leave `memory=mmap` out, and it is copied",
+        ),
         Ok(None) => {
             Finding::ok(Topic::ZeroCopy, "this kernel maps no memory for transfers here: it is copied")
         }
+        Err(Errno::NOMEM) if asked == Some(Mode::Copied) => {
+            Finding::ok(Topic::ZeroCopy, "memory is copied, as the address asks")
+        }
+        Err(Errno::NOMEM) if asked == Some(Mode::Mapped) => Finding::problem(
+            Topic::ZeroCopy,
+            "64 KiB could not be mapped just now: with `memory=mmap` no block can be registered while that is so",
+            "close other programs that stream, raise `usbcore.usbfs_memory_mb`, or leave `memory=mmap` out",
+        ),
         Err(Errno::NOMEM) => Finding::warning(
             Topic::ZeroCopy,
             "64 KiB could not be mapped just now: memory is copied while that is so",

@@ -2,19 +2,22 @@
 
 use super::plugged::{self, Plugged};
 use super::{Finding, System, Topic};
-use crate::backend::usbfs::USUAL_MEGABYTES;
+use crate::backend::usbfs::{Options, USUAL_MEGABYTES};
 
 /// In `/proc/self/status`: the right to run before others (`capabilities(7)`).
 const CAP_SYS_NICE: u32 = 23;
 
-pub(super) fn findings(system: &System, devices: &[Plugged]) -> Vec<Finding> {
+/// What distributions give the group of those who play sound.
+const USUAL_PRIORITY: u8 = 95;
+
+pub(super) fn findings(system: &System, devices: &[Plugged], asked: &Options) -> Vec<Finding> {
     let kernel = release(system).map(|release| Finding::ok(Topic::System, format!("Linux {release}")));
     let mut findings: Vec<Finding> = kernel.into_iter().collect();
     findings.push(bus(system, devices));
     if plugged::has_usb(system) {
         findings.push(memory(system));
     }
-    findings.push(real_time(system));
+    findings.push(real_time(system, asked.priority));
     findings.extend(processor(system));
     findings.extend(suspend(system));
     findings
@@ -76,7 +79,7 @@ fn memory(system: &System) -> Finding {
     }
 }
 
-fn real_time(system: &System) -> Finding {
+fn real_time(system: &System, asked: Option<u8>) -> Finding {
     let status = system.text("/proc/self/status").unwrap_or_default();
     let limits = system.text("/proc/self/limits").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
@@ -90,13 +93,29 @@ fn real_time(system: &System) -> Finding {
     if capabilities.is_some_and(|capabilities| capabilities >> CAP_SYS_NICE & 1 == 1) {
         return Finding::ok(Topic::RealTime, "this program may run real-time threads (CAP_SYS_NICE)");
     }
-    let remedy = "as root, write `@audio - rtprio 95` to /etc/security/limits.d/95-isoch.conf and `usermod -aG audio USER`; \
-                  log in again, and give addresses `?priority=10`";
+    const AUDIO: &str = "to /etc/security/limits.d/95-isoch.conf and `usermod -aG audio USER`; log in again";
     match priority {
+        Some(highest) if asked.is_some_and(|asked| u32::from(asked) > highest) => {
+            let asked = asked.unwrap_or_default();
+            let allowed = match highest {
+                0 => "no real-time threads".into(),
+                highest => format!("real-time threads up to priority {highest}"),
+            };
+            Finding::problem(
+                Topic::RealTime,
+                format!("this program may run {allowed}: with `priority={asked}` the device does not open"),
+                format!(
+                    "as root, write `@audio - rtprio {}` {AUDIO}; or ask for less",
+                    asked.max(USUAL_PRIORITY)
+                ),
+            )
+        }
         Some(0) => Finding::warning(
             Topic::RealTime,
             "this program may not run real-time threads: on a busy machine it wakes up late, and needs a deeper queue",
-            remedy,
+            format!(
+                "as root, write `@audio - rtprio {USUAL_PRIORITY}` {AUDIO}, and give addresses `?priority=10`"
+            ),
         ),
         Some(priority) => Finding::ok(
             Topic::RealTime,

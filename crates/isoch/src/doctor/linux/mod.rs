@@ -14,8 +14,8 @@ pub(super) use system::System;
 use super::{Examined, Finding, Report, Topic, UdevRule};
 use crate::Error;
 use crate::address::Address;
-use crate::backend::usbfs;
 use crate::backend::usbfs::path::Wanted;
+use crate::backend::usbfs::{self, Options};
 use crate::text::listed;
 use plugged::Plugged;
 
@@ -24,21 +24,22 @@ pub(super) fn machine(system: &System) -> Report {
     let devices = plugged::devices(system);
     let isochronous = devices.iter().filter(|device| !device.isochronous().is_empty());
     Report {
-        machine: machine::findings(system, &devices),
-        devices: isochronous.map(|device| examine(system, device)).collect(),
+        machine: machine::findings(system, &devices, &Options::default()),
+        devices: isochronous.map(|device| examine(system, device, &Options::default())).collect(),
     }
 }
 
-/// The machine, and one device.
+/// The machine, and one device. What its address asks for and cannot have keeps the device from opening, or its blocks
+/// from being registered: so that is a problem, where it only could be better for others.
 pub(super) fn device(system: &System, address: &Address) -> Result<Report, Error> {
-    let wanted = usbfs::check(address.clone())?;
+    let (wanted, asked) = usbfs::check(address.clone())?;
     let devices = plugged::devices(system);
-    let mut report = Report { machine: machine::findings(system, &devices), devices: Vec::new() };
+    let mut report = Report { machine: machine::findings(system, &devices, &asked), devices: Vec::new() };
     match find(&wanted, &devices) {
         Some(device) => {
-            let mut examined = examine(system, device);
+            let mut examined = examine(system, device, &asked);
             // Only of the device that was asked for: opening one wakes it.
-            examined.findings.extend(device::zero_copy(system, device));
+            examined.findings.extend(device::zero_copy(system, device, asked.memory));
             report.devices.push(examined);
         }
         None if plugged::has_usb(system) => report.machine.push(missing(&address.text, &devices)),
@@ -50,7 +51,7 @@ pub(super) fn device(system: &System, address: &Address) -> Result<Report, Error
 
 /// The rule for a device; one that is named by its numbers need not be there.
 pub(super) fn udev_rule(system: &System, address: &Address) -> Result<UdevRule, Error> {
-    let wanted = usbfs::check(address.clone())?;
+    let (wanted, _) = usbfs::check(address.clone())?;
     let devices = plugged::devices(system);
     let found = find(&wanted, &devices).map(|device| &device.information);
     match (&wanted, found) {
@@ -82,9 +83,9 @@ fn missing(address: &str, devices: &[Plugged]) -> Finding {
     )
 }
 
-fn examine(system: &System, device: &Plugged) -> Examined {
+fn examine(system: &System, device: &Plugged, asked: &Options) -> Examined {
     let mut findings = device::findings(system, device);
     findings.extend(stream::findings(system, device));
-    findings.extend(controller::findings(system, device));
+    findings.extend(controller::findings(system, device, asked.witness));
     Examined { device: device.information.clone(), findings }
 }

@@ -453,6 +453,65 @@ fn nonsense_in_files_is_no_reason_to_fall_over() {
     }
 }
 
+/// Who asks with the address that a program opens wants to know whether it opens.
+#[test]
+fn what_an_address_asks_for() {
+    let machine = Machine::healthy();
+    let of = |parameters: &str| machine.of(&format!("usb:1-1?{parameters}"));
+    let is_well = |report: &Report| assert_eq!(report.verdict(), Verdict::Ok, "{report:?}");
+    for parameters in
+        ["memory=copy", "priority=95", "witness=registers&memory=copy&priority=1", "witness=off"]
+    {
+        is_well(&of(parameters));
+    }
+    // A file maps nothing.
+    let report = of("memory=mmap");
+    said(
+        about(&report, Topic::ZeroCopy),
+        Verdict::Problem,
+        "with `memory=mmap` no block",
+        "leave `memory=mmap` out",
+    );
+    let report = of("priority=96");
+    let what = "up to priority 95: with `priority=96` the device does not open";
+    said(about(&report, Topic::RealTime), Verdict::Problem, what, "rtprio 96");
+    machine.limit("0");
+    said(about(&of("priority=1"), Topic::RealTime), Verdict::Problem, "may run no real-time", "rtprio 95");
+    machine.write("/proc/self/status", "CapEff:\t0000000000800000\n");
+    is_well(&of("priority=99"));
+    machine.limit("95");
+
+    said(about(&of("witness=usbmon"), Topic::Witness), Verdict::Ok, "?witness=registers", "");
+    assert_eq!(of("witness=usbmon").verdict(), Verdict::Problem, "xHCI");
+    machine.remove("/sys/kernel/debug");
+    let report = of("witness=registers");
+    said(about(&report, Topic::Witness), Verdict::Problem, "the device does not open", "mount -t debugfs");
+    said(
+        about(&of("memory=copy"), Topic::Witness),
+        Verdict::Warning,
+        "are estimated",
+        "then `?witness=registers`",
+    );
+    machine.controller("uhci_hcd");
+    is_well(&of("witness=usbmon"));
+    let report = of("witness=registers");
+    assert_eq!(report.verdict(), Verdict::Problem, "UHCI");
+    machine.remove("/dev/usbmon1");
+    let report = of("witness=usbmon");
+    said(
+        about(&report, Topic::Witness),
+        Verdict::Problem,
+        "is not loaded: with `witness=usbmon`",
+        "modprobe usbmon",
+    );
+
+    for wrong in ["memory=none", "priority=0", "priority=100", "witness=me", "clock=real", "memory"] {
+        let address = Address::parse(&format!("usb:1-1?{wrong}"));
+        let refused = address.and_then(|address| super::device(&machine.system, &address).map(drop));
+        assert!(matches!(refused, Err(Error::Address { .. })), "{wrong}: {refused:?}");
+    }
+}
+
 #[test]
 fn rules() {
     let machine = Machine::healthy();

@@ -38,12 +38,24 @@ pub(super) fn of(rows: &[Row]) -> String {
             let ratio = if digits == 0 { format!("{:.2}", ours / theirs) } else { String::new() };
             let _ = writeln!(
                 text,
-                "| {} | {} | {name} | {theirs:.digits$} | {ours:.digits$} | {ratio} |",
-                row.packets, row.batch
+                "| {} | {} | {name} | {} | {} | {ratio} |",
+                row.packets,
+                row.batch,
+                number(theirs, digits),
+                number(ours, digits)
             );
         }
     }
     text
+}
+
+/// The difference of two counts may be a little less than nothing: that is printed as nothing.
+fn number(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| matches!(byte, b'0' | b'.')) => rest.into(),
+        _ => text,
+    }
 }
 
 /// Where ours go, the most first.
@@ -55,4 +67,17 @@ pub(super) fn profile(row: &Row) -> String {
         let _ = writeln!(text, "{count:8.1} {file}: {function}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_has_no_sign() {
+        assert_eq!(number(-0.004, 2), "0.00");
+        assert_eq!(number(-0.4, 0), "0");
+        assert_eq!(number(-0.006, 2), "-0.01");
+        assert_eq!(number(2.25, 2), "2.25");
+    }
 }

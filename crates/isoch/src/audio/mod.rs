@@ -30,6 +30,7 @@ mod meter;
 mod open;
 mod player;
 mod recorder;
+mod troubles;
 
 use std::time::Duration;
 

@@ -7,11 +7,12 @@
 use std::io::{ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use isoch_core::PacketStatus;
 use isoch_core::audio::StreamingFormat;
 use isoch_core::pacer::{Pacer, SampleRate};
-use isoch_core::{Outcome, PacketStatus};
 
 use super::follow::Follower;
+use super::troubles::Troubles;
 use super::{StreamOptions, open};
 use crate::block::{Block, Blocks};
 use crate::completion::Completion;
@@ -159,7 +160,7 @@ impl Player {
             match self.endpoint.submit(block, std::mem::replace(&mut start, Start::Continue)) {
                 Ok(_) => run.in_flight += 1,
                 Err(rejected) => {
-                    run.error = Some(rejected.error);
+                    run.troubles.fail(rejected.error);
                     break;
                 }
             }
@@ -168,7 +169,7 @@ impl Player {
             let done = match self.endpoint.next_completion().wait() {
                 Ok(done) => done,
                 Err(error) => {
-                    run.fail(error);
+                    run.troubles.fail(error);
                     self.endpoint.abort();
                     while let Some(done) = self.endpoint.next_completion().now() {
                         run.count(&done, self.slot_bytes);
@@ -179,13 +180,13 @@ impl Player {
             };
             run.count(&done, self.slot_bytes);
             on_done(&done);
-            if run.judge(&done, patience) {
+            if run.troubles.judge(&done, patience) {
                 self.endpoint.abort();
             }
             if let Some(follower) = &mut self.follower {
                 follower.obey(&mut self.pacer);
             }
-            if run.error.is_some() || source.ended {
+            if run.troubles.are_there() || source.ended {
                 continue;
             }
             if stop.load(Ordering::Relaxed) {
@@ -196,16 +197,16 @@ impl Player {
             match self.fill(&mut block, &mut source) {
                 Ok(true) => match self.endpoint.submit(block, Start::Continue) {
                     Ok(_) => run.in_flight += 1,
-                    Err(rejected) => run.fail(rejected.error),
+                    Err(rejected) => run.troubles.fail(rejected.error),
                 },
                 Ok(false) => {}
-                Err(error) => run.fail(error),
+                Err(error) => run.troubles.fail(error),
             }
         }
         if let Some(follower) = &mut self.follower {
             follower.stop();
         }
-        match run.error.or(source.error) {
+        match run.troubles.into_error().or(source.error) {
             Some(error) => Err(error),
             None => Ok(self.played(run.played, source.dropped)),
         }
@@ -315,19 +316,10 @@ impl Source<'_> {
 struct Run {
     played: Played,
     in_flight: usize,
-    error: Option<Error>,
-    /// Transfers that failed, one after the other.
-    failed: usize,
+    troubles: Troubles,
 }
 
 impl Run {
-    /// The first error is the one to tell.
-    fn fail(&mut self, error: Error) {
-        // Closed is what the queue calls it; the reason is that the device went.
-        let error = if matches!(error, Error::Closed) { Error::Gone } else { error };
-        self.error.get_or_insert(error);
-    }
-
     fn count(&mut self, done: &Completion, slot_bytes: u32) {
         self.in_flight = self.in_flight.saturating_sub(1);
         for packet in done.packets() {
@@ -339,36 +331,4 @@ impl Run {
             }
         }
     }
-
-    /// Whether it makes no sense to go on at all.
-    fn judge(&mut self, done: &Completion, patience: usize) -> bool {
-        match done.outcome() {
-            Outcome::DeviceGone => self.fail(Error::Gone),
-            Outcome::BadStartFrame => {
-                self.fail(refused_start(done));
-                return true;
-            }
-            // A single one is a gap, and reported as such.
-            Outcome::Failed(code) => {
-                self.failed += 1;
-                if self.failed >= patience {
-                    self.fail(Error::Bus(code));
-                }
-            }
-            _ => self.failed = 0,
-        }
-        false
-    }
-}
-
-/// What to do about a start frame that the bus did not take.
-pub(super) fn refused_start(done: &Completion) -> Error {
-    let frame = match done.report().requested {
-        Start::At(frame) => format!("frame {frame}"),
-        _ => "that frame".into(),
-    };
-    Error::Unsupported(format!(
-        "the bus refused to start in {frame}: name one that is nearer to now (`Capabilities::horizon` says how \
-         far ahead it takes transfers)"
-    ))
 }

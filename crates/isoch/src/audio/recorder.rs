@@ -6,11 +6,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use isoch_core::PacketStatus;
 use isoch_core::audio::StreamingFormat;
-use isoch_core::{Outcome, PacketStatus};
 
 use super::meter::RateMeter;
-use super::player::refused_start;
+use super::troubles::Troubles;
 use super::{StreamOptions, open};
 use crate::block::Blocks;
 use crate::completion::Completion;
@@ -100,12 +100,12 @@ impl Recorder {
         let mut start = std::mem::replace(&mut self.start, Start::Asap);
         while wanted > 0
             && !stop.load(Ordering::Relaxed)
-            && run.error.is_none()
+            && !run.troubles.are_there()
             && let Some(block) = self.blocks.take().now()
         {
             match self.endpoint.submit(block, std::mem::replace(&mut start, Start::Continue)) {
                 Ok(_) => run.in_flight += 1,
-                Err(rejected) => run.fail(rejected.error),
+                Err(rejected) => run.troubles.fail(rejected.error),
             }
         }
         run.recorded.stopped = run.in_flight == 0 && wanted > 0;
@@ -114,7 +114,7 @@ impl Recorder {
             let done = match self.endpoint.next_completion().wait() {
                 Ok(done) => done,
                 Err(error) => {
-                    run.fail(error);
+                    run.troubles.fail(error);
                     self.endpoint.abort();
                     while let Some(done) = self.endpoint.next_completion().now() {
                         let _ = sink(&done);
@@ -127,26 +127,26 @@ impl Recorder {
                 continue;
             }
             run.count(&done);
-            run.judge(&done, patience);
+            run.over |= run.troubles.judge(&done, patience);
             if let Err(error) = sink(&done) {
-                run.fail(error);
+                run.troubles.fail(error);
                 run.over = true;
             }
             run.over |= run.recorded.sample_frames >= wanted;
             if run.over {
                 self.endpoint.abort();
-            } else if run.error.is_some() {
+            } else if run.troubles.are_there() {
                 // What is queued still comes.
             } else if stop.load(Ordering::Relaxed) {
                 run.recorded.stopped = true;
             } else {
                 match self.endpoint.submit(done.into_block(), Start::Continue) {
                     Ok(_) => run.in_flight += 1,
-                    Err(rejected) => run.fail(rejected.error),
+                    Err(rejected) => run.troubles.fail(rejected.error),
                 }
             }
         }
-        if let Some(error) = run.error {
+        if let Some(error) = run.troubles.into_error() {
             return Err(error);
         }
         let rates = run.meter.extremes();
@@ -168,20 +168,12 @@ struct Run {
     slot_bytes: usize,
     period: u64,
     in_flight: usize,
-    error: Option<Error>,
+    troubles: Troubles,
     /// Nothing more is wanted.
     over: bool,
-    /// Transfers that failed, one after the other.
-    failed: usize,
 }
 
 impl Run {
-    /// The first error is the one to tell.
-    fn fail(&mut self, error: Error) {
-        let error = if matches!(error, Error::Closed) { Error::Gone } else { error };
-        self.error.get_or_insert(error);
-    }
-
     fn count(&mut self, done: &Completion) {
         for packet in done.packets() {
             let samples = packet.bytes().len() / self.slot_bytes;
@@ -190,23 +182,6 @@ impl Run {
             if packet.status() == PacketStatus::Done {
                 self.meter.add(samples as u64, self.period);
             }
-        }
-    }
-
-    fn judge(&mut self, done: &Completion, patience: usize) {
-        match done.outcome() {
-            Outcome::DeviceGone => self.fail(Error::Gone),
-            Outcome::BadStartFrame => {
-                self.fail(refused_start(done));
-                self.over = true;
-            }
-            Outcome::Failed(code) => {
-                self.failed += 1;
-                if self.failed >= patience {
-                    self.fail(Error::Bus(code));
-                }
-            }
-            _ => self.failed = 0,
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod virtual_bus;
 #[cfg_attr(not(windows), allow(dead_code))]
 pub(crate) mod windows;
 
+#[cfg(any(windows, all(target_os = "linux", not(shuttle))))]
+mod freeing;
 #[cfg(any(windows, test, all(target_os = "linux", not(shuttle))))]
 pub(crate) mod product;
 // The virtual bus, usbfs or Windows; a build may have none of them.

@@ -4,16 +4,11 @@
 //! them takes all that such a driver has, and they go back at once, when the last is let go and nothing is in flight on
 //! it.
 
-use std::time::{Duration, Instant};
-
 use super::codes;
 use super::shared::{Shared, State};
 use crate::Error;
-use crate::backend::refusals;
+use crate::backend::{freeing, refusals};
 use crate::sync::{AtomicU8, MutexGuard, Ordering};
-
-/// What was cancelled is over soon; that is how long something may wait for it.
-const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
 /// An interface that was claimed.
 pub(super) struct Claimed {
@@ -72,20 +67,12 @@ impl Shared {
     /// them.
     pub(super) fn wait_until_free<'a>(
         &self,
-        mut state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, State>,
         interface: u8,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        let deadline = Instant::now() + LONGEST_DRAIN;
-        while self.is_being_freed(&state, interface) && !state.gone {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let own = state.handler == Some(std::thread::current().id()) || state.own_loop;
-            if left.is_zero() || own {
-                return Err(refusals::being_freed(interface));
-            }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        }
-        Ok(state)
+        let is_being_freed = |state: &State| self.is_being_freed(state, interface) && !state.gone;
+        let may_wait = |state: &State| state.handler != Some(std::thread::current().id()) && !state.own_loop;
+        freeing::wait(&self.changed, state, interface, is_being_freed, may_wait)
     }
 
     /// Whether something that was let go on an interface is still to come back.

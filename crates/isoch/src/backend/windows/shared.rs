@@ -18,14 +18,11 @@ use super::codes::ERROR_IO_INCOMPLETE;
 use super::library::{BufferHandle, InterfaceHandle, Library};
 use super::operation::Operation;
 use super::system::{self, Event, Handle};
-use crate::backend::refusals;
+use crate::backend::{freeing, refusals};
 use crate::bus::{DataReport, IsochReports};
 use crate::clock::Host;
 use crate::sync::{Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, Weak, lock};
 use crate::{Direction, Error};
-
-/// A transfer that was cancelled is over soon; that is how long something may wait for it.
-const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
     pub(super) library: &'static Library,
@@ -235,27 +232,16 @@ impl Shared {
         }
     }
 
-    /// Whether this is the thread that reaps transfers, which must not wait for itself.
-    fn is_own_thread(&self) -> bool {
-        self.thread.get() == Some(&std::thread::current().id())
-    }
-
-    /// Waits until nothing of what was let go on an interface is left. Whether that is so.
+    /// Waits until nothing of what was let go on an interface is left. The thread that reaps transfers must not wait for
+    /// itself.
     pub(super) fn wait_until_free<'a>(
         &self,
-        mut state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, State>,
         interface: u8,
     ) -> Result<MutexGuard<'a, State>, Error> {
-        let deadline = std::time::Instant::now() + LONGEST_DRAIN;
-        while state.is_being_freed(interface) && !state.gone {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
-            if left.is_zero() || self.is_own_thread() {
-                return Err(refusals::being_freed(interface));
-            }
-            let waited = self.freed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
-        }
-        Ok(state)
+        let is_being_freed = |state: &State| state.is_being_freed(interface) && !state.gone;
+        let may_wait = |_: &State| self.thread.get() != Some(&std::thread::current().id());
+        freeing::wait(&self.freed, state, interface, is_being_freed, may_wait)
     }
 
     /// SET_INTERFACE. The error is the system's code.

@@ -56,6 +56,10 @@ pub(crate) trait ClockSource: Send + Sync {
     fn wander(&self) -> Duration {
         Duration::ZERO
     }
+    /// The same for so many; for fewer than it takes to locate a stream, how late any one may be.
+    fn wander_of(&self, _completions: u32) -> Duration {
+        Duration::ZERO
+    }
     /// Whether no stream ever ran, so that the first one defines the numbering.
     fn is_fresh(&self) -> bool {
         false
@@ -168,23 +172,28 @@ impl FrameClock {
     }
 
     /// Where a transfer of `length` microframes that was seen to be over at `seen` began, as far as the
-    /// clock can tell; not before `earliest`, and not after `latest`.
+    /// clock can tell; not before `earliest`, and not after `latest`. `shown`: how many of its stream are over by then,
+    /// the earliest of which will be believed.
     pub(crate) fn estimate_start(
         &self,
         seen: Time,
         length: u64,
-        earliest: Option<Time>,
-        latest: Option<Time>,
+        (earliest, latest): (Option<Time>, Option<Time>),
+        shown: u32,
     ) -> Estimate {
-        let (end, uncertainty, _) = self.source.position(seen);
-        let uncertainty = uncertainty.saturating_sub(self.source.common_error());
-        let uncertainty = u64::try_from(uncertainty.as_nanos().div_ceil(125_000)).unwrap_or(u64::MAX);
-        // The bounds are no surer than the clock is.
-        let not_before =
-            earliest.map_or(0, |earliest| self.source.position(earliest).0.saturating_sub(uncertainty));
-        let not_after =
-            latest.map_or(u64::MAX, |latest| self.source.position(latest).0.saturating_add(uncertainty));
-        Estimate { first: end.saturating_sub(length), uncertainty, not_before, not_after }
+        let source = &self.source;
+        let (end, uncertainty, _) = source.position(seen);
+        let uncertainty = uncertainty.saturating_sub(source.common_error() + source.wander());
+        let microframes =
+            |duration: Duration| u64::try_from(duration.as_nanos().div_ceil(125_000)).unwrap_or(u64::MAX);
+        // The bounds are no surer than the clock is, and a controller that wanders goes by late frames.
+        let unsure = microframes(uncertainty.saturating_add(source.wander_of(1)));
+        let not_before = earliest.map_or(0, |earliest| source.position(earliest).0.saturating_sub(unsure));
+        let not_after = latest.map_or(u64::MAX, |latest| source.position(latest).0.saturating_add(unsure));
+        let late = microframes(uncertainty.saturating_add(source.wander_of(shown)));
+        let uncertainty = microframes(uncertainty);
+        let late = late.saturating_sub(uncertainty);
+        Estimate { first: end.saturating_sub(length), uncertainty, late, not_before, not_after }
     }
 }
 
@@ -424,6 +433,10 @@ impl ClockSource for EstimatedClock {
 
     fn wander(&self) -> Duration {
         lock(&self.clock).wander()
+    }
+
+    fn wander_of(&self, completions: u32) -> Duration {
+        lock(&self.clock).wander_of(completions)
     }
 
     fn is_fresh(&self) -> bool {

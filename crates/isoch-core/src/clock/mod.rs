@@ -33,6 +33,9 @@ use wander::Wander;
 /// completion this much too late is suspect.
 const HALF_FRAME: f64 = 500_000.0;
 
+/// Completions by which a stream shows where it is, at least.
+const SEVERAL: u32 = 8;
+
 /// How late even the earliest completions may be seen: interrupt moderation (xHCI: 40 µs) and the way through
 /// the kernel. No fit can see it; it is part of every stated uncertainty.
 pub const COMPLETION_LATENCY: Duration = Duration::from_micros(60);
@@ -291,7 +294,7 @@ impl FrameClock {
         // A line through few points says little of how far others are from it.
         let count = self.completions.count();
         if count == WANDER_SURE {
-            self.wander = Wander::new();
+            self.wander.begin_anew();
         }
         if count >= WANDER_AFTER {
             self.wander.observe(late);
@@ -469,10 +472,18 @@ impl FrameClock {
     /// serves them late, adds it.
     #[must_use]
     pub fn wander(&self) -> Duration {
+        self.wander_of(SEVERAL)
+    }
+
+    /// The same for so many completions in a row: the more there are, the less late the earliest of them is. For fewer
+    /// than eight, how late any one may be by the bus's doing.
+    #[must_use]
+    pub fn wander_of(&self, completions: u32) -> Duration {
         match self.estimate.source {
             // Those do not come from completions.
             Source::Exact | Source::Register => Duration::ZERO,
-            Source::FreeRun | Source::Completions => self.wander.late(),
+            Source::FreeRun | Source::Completions if completions < SEVERAL => self.wander.late_one(),
+            Source::FreeRun | Source::Completions => self.wander.late(completions),
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Estimate {
     pub first: u64,
     /// By how many microframes that may be wrong, either way.
     pub uncertainty: u64,
+    /// By how many more it may be too late: of several completions, all are late.
+    pub late: u64,
     /// The microframe before which it cannot have begun, because the bus had not got it; 0 if nobody knows.
     /// A transfer is seen to be over late, by as much as the program is held up: so this bounds the error.
     pub not_before: u64,
@@ -107,6 +109,8 @@ pub struct NextOver<'a, T> {
     /// Whether only an estimate can tell where it was, or may tell it better. Most transfers just follow another; so
     /// nothing is estimated before it is asked for.
     pub wants_estimate: bool,
+    /// Transfers of its stream that showed before where it is.
+    pub shown: u32,
 }
 
 struct Entry<K, T> {
@@ -466,6 +470,7 @@ impl<K, T> Ledger<K, T> {
             seen: report.seen,
             payload,
             wants_estimate: !counted && !told && report.outcome == Outcome::Completed,
+            shown: self.segment.as_ref().filter(|_| !facts.idle_bus).map_or(0, Segment::transfers),
         })
     }
 
@@ -595,8 +600,23 @@ impl<K, T> Ledger<K, T> {
         if self.config.whole_frames() {
             report.estimate = report.estimate.map(Estimate::of_whole_frames);
         }
-        let place = self.place(entry, &report);
-        let hole = self.hole(entry, &report, place);
+        // What is known of the stream before this one by now is all that will be.
+        let before = self.segment.take_if(|segment| entry.idle_bus && segment.may_settle());
+        let before = before.and_then(|segment| self.move_along(segment.settle(self.config.period)));
+        let mut place = self.place(entry, &report);
+        let mut hole = self.hole(entry, &report, place);
+        if entry.doubtful
+            && let Some((counted, estimate)) = self.counted_to.zip(report.estimate.as_mut())
+        {
+            // If it followed, it was not begun after a lead, and its end was seen late by as much as it seems to have
+            // been away: that is found out when it has settled.
+            let away = place.first.map_or(0, |first| first.saturating_sub(counted));
+            estimate.not_before = estimate.not_before.min(counted.saturating_sub(self.uncertainty));
+            place.uncertainty = place.uncertainty.max(away);
+            if let Some(hole) = &mut hole {
+                hole.uncertainty = hole.uncertainty.max(place.uncertainty.div_ceil(MICROFRAMES_PER_FRAME));
+            }
+        }
         // A pause so short that it may have been none is no gap, and not known to be none.
         let continues = entry.start == Start::Continue && self.owed_from.is_some();
         let doubtful = hole.is_none() && entry.idle_bus && continues && place.uncertainty > 0;
@@ -618,16 +638,17 @@ impl<K, T> Ledger<K, T> {
             // The new stream that it was to begin is begun by the next.
             self.counted_to = None;
         }
-        let mut revision = None;
-        if let Some(settled) = settled {
-            // The transfers to come were going to be counted on from the estimated start: move them along.
-            for end in [&mut self.owed_from, &mut self.counted_to].into_iter().flatten() {
-                *end = end.saturating_add_signed(settled.shift);
-            }
-            self.uncertainty = settled.uncertainty;
-            revision = settled.revision.map(Box::new);
-        }
+        let revision = settled.and_then(|settled| self.move_along(settled)).or(before);
         (place, Account { hole, revision, doubtful })
+    }
+
+    /// The transfers to come were going to be counted on from an estimated start that is known better now.
+    fn move_along(&mut self, settled: Settled) -> Option<Box<Revision>> {
+        for end in [&mut self.owed_from, &mut self.counted_to].into_iter().flatten() {
+            *end = end.saturating_add_signed(settled.shift);
+        }
+        self.uncertainty = settled.uncertainty;
+        settled.revision.map(Box::new)
     }
 
     /// Where a transfer was, how that is known, and by how much it may be wrong.
@@ -721,7 +742,7 @@ impl<K, T> Ledger<K, T> {
             }
             return None;
         }
-        if !self.segment.as_mut()?.follow(begun) {
+        if !self.segment.as_mut()?.follow(begun, self.config.period) {
             return None;
         }
         Some(self.segment.take()?.settle(self.config.period))

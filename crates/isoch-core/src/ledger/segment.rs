@@ -3,6 +3,11 @@
 //! Why revise at all? When a stream goes on after a pause, its first completion says where it is, late by
 //! whatever the system was late. Completions are late, never early, so the earliest of several says it
 //! better; but the program wants to know of the hole at once.
+//!
+//! Why not always after the same number? Because a controller that wanders (`clock/wander.rs`) may be late by most of a frame
+//! for eight transfers and more, and a beginning that is settled a frame beside is never put right. A stream begins with a
+//! frame: once only one frame is possible, its beginning is certain, the clock goes on learning from it, and the next
+//! pause is measured as well as the first. While two are possible and waiting helps, it is worth the wait.
 
 use super::report::{Revision, run_of_intervals};
 use super::{Begun, Estimate};
@@ -11,6 +16,10 @@ use crate::time::MICROFRAMES_PER_FRAME;
 
 /// How many transfers of a new segment must have completed before its estimated start is revised.
 const SETTLED_AFTER: u32 = 8;
+/// As long as several positions are possible because the bus wanders, more are waited for, up to so many.
+const SETTLED_AT_LAST: u32 = 64;
+/// It wanders if eight may all be late by so many microframes; by less it is no matter of waiting.
+const WANDERS: u64 = 2;
 
 /// By how many microframes estimates that say the same may differ.
 const AGREEMENT: u64 = 3;
@@ -54,7 +63,7 @@ impl Segment {
     }
 
     /// Takes the next transfer. Returns whether that was enough to settle.
-    pub(super) fn follow(&mut self, begun: &Begun<'_>) -> bool {
+    pub(super) fn follow(&mut self, begun: &Begun<'_>, period: u64) -> bool {
         if let Some(estimate) = begun.estimate {
             // The bounds are those of the first.
             let first = estimate.first.saturating_sub(self.length);
@@ -64,10 +73,27 @@ impl Segment {
             self.agreeing += u32::from(first <= self.best.first.saturating_add(AGREEMENT));
             self.best.first = self.best.first.min(first);
             self.best.uncertainty = self.best.uncertainty.min(estimate.uncertainty);
+            self.best.late = self.best.late.min(estimate.late);
         }
         self.length = self.length.saturating_add(begun.length);
         self.transfers += 1;
+        let may_tell_more = self.best.late >= WANDERS && self.transfers < SETTLED_AT_LAST;
+        self.may_settle() && (!may_tell_more || self.is_exact(period))
+    }
+
+    /// Whether enough of it was seen, though more may say it better.
+    pub(super) fn may_settle(&self) -> bool {
         self.transfers >= SETTLED_AFTER
+    }
+
+    /// Whether only one position is possible.
+    fn is_exact(&self, period: u64) -> bool {
+        self.agreeing >= PUNCTUAL && self.best.rounded_by_time(period).uncertainty == 0
+    }
+
+    /// How many are over.
+    pub(super) fn transfers(&self) -> u32 {
+        self.transfers
     }
 
     pub(super) fn settle(mut self, period: u64) -> Settled {
@@ -118,11 +144,22 @@ impl Estimate {
             let uncertainty = (first - earliest).max(latest - first);
             return Estimate { first, uncertainty, ..self };
         }
-        // An end is seen late, never early: a boundary a little ahead is as good, the one behind is much better.
-        let ahead = self.uncertainty.min(unit / 4);
-        let first = self.first.saturating_add(ahead) / unit * unit;
-        let uncertainty = if self.uncertainty < unit.div_ceil(2) { 0 } else { self.uncertainty };
+        let Estimate { first, uncertainty, .. } = self.rounded_by_time(period);
         let late_by = if self.not_before == 0 { 0 } else { first.saturating_sub(earliest) };
         Estimate { first, uncertainty: uncertainty.max(late_by), ..self }
+    }
+
+    /// The same by when ends were seen only. The clock may be wrong either way, but an end is seen late, never early. So
+    /// a boundary a little ahead is as good as any, and of those behind only the nearest is likely.
+    fn rounded_by_time(self, period: u64) -> Estimate {
+        let unit = period.min(MICROFRAMES_PER_FRAME);
+        let boundary = |position: u64| position / unit * unit;
+        // All boundaries from the first to the last of these are possible; often there is only one.
+        let earliest = self.first.saturating_sub(self.uncertainty.saturating_add(self.late)).div_ceil(unit);
+        let latest = boundary(self.first.saturating_add(self.uncertainty));
+        let earliest = earliest.saturating_mul(unit).min(latest);
+        let ahead = self.uncertainty.min(unit / 4);
+        let first = boundary(self.first.saturating_add(ahead)).clamp(earliest, latest);
+        Estimate { first, uncertainty: (latest - first).max(first - earliest), ..self }
     }
 }

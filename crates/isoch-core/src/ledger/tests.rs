@@ -26,7 +26,7 @@ pub(super) fn report(outcome: Outcome, first: Option<u64>) -> BusReport {
 
 pub(super) fn estimated(first: u64, uncertainty: u64) -> BusReport {
     BusReport {
-        estimate: Some(Estimate { first, uncertainty, not_before: 0, not_after: u64::MAX }),
+        estimate: Some(Estimate { first, uncertainty, late: 0, not_before: 0, not_after: u64::MAX }),
         ..report(Outcome::Completed, None)
     }
 }
@@ -227,7 +227,7 @@ fn the_first_stream_of_a_clock_defines_its_frames_and_no_other_does() {
         [(true, FrameSource::Counted, 0), (false, FrameSource::Estimated, 1)]
     {
         let mut ledger = silent(8);
-        let told = run(&mut ledger, Start::Asap, 4, BusReport { defines_frames, ..estimated(800, 5) });
+        let told = run(&mut ledger, Start::Asap, 4, BusReport { defines_frames, ..estimated(800, 9) });
         assert_eq!((told.first, told.source, told.uncertainty), (Some(800), source, uncertainty));
         let mut ledger = silent(8);
         let told = run(&mut ledger, Start::At(100), 4, BusReport { defines_frames, ..estimated(804, 5) });
@@ -342,7 +342,7 @@ fn finish_keeping_busy(ledger: &mut Ledger<(), u64>, sequence: u64, end: BusRepo
 #[test]
 fn a_hole_of_uncertain_length_is_revised_once_and_rightly() {
     let told = resumed(20, &[30, 11, 9, 2, 14, 6, 40, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let was = Gap { frames: 10..24, intervals: 14, uncertainty: 2, cause: GapCause::QueueRanDry };
+    let was = Gap { frames: 10..24, intervals: 14, uncertainty: 1, cause: GapCause::QueueRanDry };
     assert_eq!(told[0].hole, Some(was.clone()));
     assert!(told[1..].iter().all(|told| told.hole.is_none()), "it is told once");
     let revisions: Vec<(usize, &Revision)> = told
@@ -350,10 +350,87 @@ fn a_hole_of_uncertain_length_is_revised_once_and_rightly() {
         .enumerate()
         .filter_map(|(index, told)| Some((index, told.revision.as_deref()?)))
         .collect();
-    let is = Gap { frames: 10..20, intervals: 10, uncertainty: 2, cause: GapCause::QueueRanDry };
+    let is = Gap { frames: 10..20, intervals: 10, uncertainty: 1, cause: GapCause::QueueRanDry };
     assert_eq!(revisions, [(7, &Revision { id: 0, was, is })]);
     // What follows is counted from the revised start.
     assert_eq!(told[8].first, Some((20 + 8 * 4) * 8));
+}
+
+#[test]
+fn where_ends_wander_more_transfers_are_waited_for() {
+    // A stream that begins in frame 20 behind a hole of ten, seen so late. After how many its beginning is revised.
+    let revised_after = |uncertainty, late: fn(u64) -> u64, stated: fn(u64) -> u64| {
+        let mut ledger = silent(8);
+        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        (0..100).find_map(|index| {
+            let next = at_bus(&mut ledger, index, Start::Continue, 4);
+            let mut end = estimated((20 + 4 * index) * 8 + late(index), uncertainty);
+            end.estimate = end.estimate.map(|estimate| Estimate { late: stated(index), ..estimate });
+            let told = finish_keeping_busy(&mut ledger, next, end);
+            let revision = told.revision?;
+            Some((index + 1, revision.is.frames, revision.is.uncertainty))
+        })
+    };
+    // They are less late in the end, and only one frame is left.
+    let less_late = revised_after(1, |index| 12 - index / 3, |index| if index < 30 { 13 } else { 3 });
+    assert_eq!(less_late, Some((31, 10..20, 0)));
+    // Perhaps they are, but for all anyone knows they are not.
+    assert_eq!(revised_after(1, |index| 12 - index.min(7), |_| 13), Some((64, 10..20, 1)));
+    assert_eq!(revised_after(1, |_| 12, |_| 13), None, "what was told at first is as good as it gets");
+    // Where it is not the ends that are unsure, nothing is gained by waiting.
+    assert_eq!(revised_after(9, |index| 9 - index.min(7), |_| 1), Some((8, 10..20, 1)));
+}
+
+#[test]
+fn what_runs_dry_while_it_is_waited_for_is_settled_with_what_is_known() {
+    for (transfers, revised) in [(7, false), (20, true)] {
+        let mut ledger = silent(8);
+        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        let wandering = |first| {
+            let mut end = estimated(first, 1);
+            end.estimate = end.estimate.map(|estimate| Estimate { late: 13, ..estimate });
+            end
+        };
+        for index in 0..transfers {
+            let next = at_bus(&mut ledger, index, Start::Continue, 4);
+            let late = if index == 0 { 12 } else { 2 };
+            let told = finish_keeping_busy(&mut ledger, next, wandering((20 + 4 * index) * 8 + late));
+            assert_eq!(told.revision, None);
+        }
+        // Another hole of ten frames.
+        ledger.at_bus.0 = 0;
+        let told = run(&mut ledger, Start::Continue, 4, wandering((30 + 4 * transfers) * 8 + 2));
+        let begins = told.revision.map(|revision| (revision.id, revision.is.frames.end));
+        assert_eq!(begins, revised.then_some((0, 20)));
+        let hole = told.hole.expect("it ran dry");
+        assert_eq!(hole.intervals, if revised { 10 } else { 9 }, "counted from where it was known to end");
+    }
+}
+
+#[test]
+fn what_may_have_followed_is_a_hole_that_may_be_none() {
+    // By when it was seen and handed over it began eight frames late; in truth, so late.
+    for truly in [0, 8] {
+        let mut ledger = silent(8);
+        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        let told: Vec<Report> = (0..8)
+            .map(|index| {
+                let sequence = ledger.add(index, Start::Continue, 4, ());
+                ledger.at_bus.0 = 1;
+                let continuity = if index == 0 { Continuity::Doubtful } else { Continuity::Unbroken };
+                ledger.handed_over(sequence, continuity);
+                let began = 10 + 4 * index + if index == 0 { 8 } else { truly };
+                let mut end = estimated(began * 8 + 1, 1);
+                end.estimate = end.estimate.map(|estimate| Estimate { not_before: 18 * 8 - 2, ..estimate });
+                finish_keeping_busy(&mut ledger, sequence, end)
+            })
+            .collect();
+        let hole = told[0].hole.clone().expect("it seems to be one");
+        assert_eq!((hole.frames, hole.uncertainty, told[0].uncertainty), (10..18, 8, 8));
+        let finally =
+            told[7].revision.clone().map(|revision| (revision.is.intervals, revision.is.uncertainty));
+        assert_eq!(finally, Some((truly, 0)));
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ const HOLES: usize = 2;
 /// What is queued: blocks of so many frames, and so many blocks.
 const QUEUE: (u32, u32) = (4, 6);
 /// Frames by which a length may be uncertain: half of them by so many at most, and all.
-const UNCERTAIN: (f64, f64) = (12.0, 24.0);
+const UNCERTAIN: (f64, f64) = (6.0, 16.0);
 /// What usbmon shows of a packet that the controller missed (EXDEV).
 const MISSED: i32 = -18;
 /// Between two stops, so that the stream has settled.

@@ -53,6 +53,7 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
             estimate: estimate.map(|(first, uncertainty)| Estimate {
                 first,
                 uncertainty,
+                late: uncertainty / 3,
                 not_before: 0,
                 not_after: u64::MAX,
             }),

@@ -66,25 +66,25 @@ impl Queue {
         {
             self.locate(state, *number, intervals, seen);
         }
-        if let Some(NextOver { wants_estimate: true, .. }) = state.ledger.next_over() {
-            self.estimate(state);
+        if let Some(NextOver { wants_estimate: true, shown, .. }) = state.ledger.next_over() {
+            self.estimate(state, shown + 1);
         }
     }
 
     fn locate(&self, state: &mut State, number: Number, intervals: u64, seen: Time) {
         let length = intervals * self.timing.period_microframes();
-        let expected = self.clock().estimate_start(seen, length, None, None).first;
+        let expected = self.clock().estimate_start(seen, length, (None, None), 1).first;
         if let Some(first) = self.clock().source.numbered(number, expected) {
             state.ledger.located(first);
         }
     }
 
     #[cold]
-    fn estimate(&self, state: &mut State) {
+    fn estimate(&self, state: &mut State, shown: u32) {
         let Some((intervals, seen)) = state.ledger.tells_most(|ticket| ticket.is_certain) else { return };
         let length = (intervals * self.timing.period_microframes()).saturating_sub(self.silence());
-        let (earliest, latest) = self.start_bounds(state, state.ledger.next_to_pop());
-        let estimate = self.clock().estimate_start(seen, length, earliest, latest);
+        let bounds = self.start_bounds(state, state.ledger.next_to_pop());
+        let estimate = self.clock().estimate_start(seen, length, bounds, shown);
         let defines = self.clock().source.is_fresh();
         state.defined_by = defines.then_some((length, seen));
         state.ledger.estimated(estimate, defines);
@@ -340,3 +340,6 @@ fn bus_report(block: &CoreBlock) -> BusReport {
         seen,
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod starvation;

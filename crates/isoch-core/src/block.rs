@@ -5,7 +5,8 @@
 //! moves: into the bus on submit, back out with its completion. Its memory is a trait so that a bus may
 //! hand out what its kernel can reach without copying; its packet table is allocated once.
 
-use crate::ledger::Report;
+use crate::clock::unwrap::Number;
+use crate::ledger::{Report, Returned};
 use crate::status::{Outcome, PacketStatus};
 use crate::time::Time;
 
@@ -66,6 +67,8 @@ pub struct Ending {
     pub first: Option<u64>,
     /// How many bytes went over the bus, if the bus saw that every packet was just carried.
     pub carried: Option<u64>,
+    /// The number that the controller's driver gave its first frame, where a witness told it.
+    pub number: Option<Number>,
     /// When the host learnt of it.
     pub seen: Time,
 }
@@ -73,7 +76,8 @@ pub struct Ending {
 impl Default for Ending {
     /// Of no transfer.
     fn default() -> Self {
-        Ending { id: 0, outcome: Outcome::Completed, first: None, carried: None, seen: Time::ZERO }
+        let outcome = Outcome::Completed;
+        Ending { id: 0, outcome, first: None, carried: None, number: None, seen: Time::ZERO }
     }
 }
 
@@ -200,11 +204,6 @@ impl Block {
         &self.0.report
     }
 
-    /// Keeps what the ledger tells of its transfer.
-    pub fn set_report(&mut self, report: Report) {
-        self.0.report = report;
-    }
-
     /// Forgets the packets, keeps their room.
     pub fn clear(&mut self) {
         self.0.packets.clear();
@@ -232,6 +231,24 @@ impl Block {
         }
         packets.push(Packet { offset, length, actual: 0, status: PacketStatus::Pending });
         true
+    }
+}
+
+impl Returned for Block {
+    fn ending(&self) -> &Ending {
+        &self.0.ending
+    }
+
+    fn ending_mut(&mut self) -> &mut Ending {
+        &mut self.0.ending
+    }
+
+    fn began(&self) -> bool {
+        self.packets().iter().any(|packet| packet.status != PacketStatus::Cancelled)
+    }
+
+    fn report_mut(&mut self) -> &mut Report {
+        &mut self.0.report
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use isoch_core::clock::{FrameClock, StreamTrack};
-use isoch_core::ledger::{BusReport, Continuity, Ledger, LedgerConfig};
-use isoch_core::{Estimate, FrameSource, Outcome, Start, Time};
+use isoch_core::ledger::{Continuity, Ledger, LedgerConfig};
+use isoch_core::{Block, Ending, Estimate, FrameSource, Start, Time};
 
 const FRAMES: u64 = 8;
 const FRAME: Duration = Duration::from_millis(1);
@@ -17,8 +17,8 @@ fn run(by: u64, at: u64, count: u64, renew: bool) -> (Vec<(u64, u64)>, i64) {
     let mut clock = FrameClock::free_run(Time::from_nanos(1 << 40));
     let mut track = StreamTrack::new();
     let config = LedgerConfig { period: 8, frames: FrameSource::Estimated, gaps: true };
-    let mut ledger: Ledger<(), ()> = Ledger::new(config);
-    let add = |ledger: &mut Ledger<(), ()>, id| {
+    let mut ledger: Ledger<(), Block> = Ledger::new(config);
+    let add = |ledger: &mut Ledger<(), Block>, id| {
         let sequence = ledger.add(id, Start::Continue, FRAMES, ());
         ledger.handed_over(sequence, Continuity::Unbroken);
     };
@@ -31,16 +31,15 @@ fn run(by: u64, at: u64, count: u64, renew: bool) -> (Vec<(u64, u64)>, i64) {
         let seen = Time::from_nanos(1 << 40) + FRAME * (true_first + FRAMES) as u32 + latency;
         let estimate =
             Estimate { first: true_first * 8, uncertainty: 4, late: 0, not_before: 0, not_after: u64::MAX };
-        let report = BusReport {
-            outcome: Outcome::Completed,
-            began: true,
-            first: None,
-            estimate: Some(estimate),
-            defines_frames: id == 0,
-            seen,
-        };
-        ledger.reported(id, report, ()).unwrap();
-        let (told, ..) = ledger.pop().unwrap();
+        let mut block = Block::new(Box::new(Box::<[u8]>::default()), 1, 0);
+        block.push_packet(0, 0);
+        *block.ending_mut() = Ending { seen, ..Ending::default() };
+        ledger.reported(id, block).unwrap();
+        if ledger.next_over().is_some_and(|next| next.wants_estimate) {
+            ledger.estimated(estimate, id == 0);
+        }
+        let ((), block) = ledger.pop().unwrap();
+        let told = block.report();
         holes.extend(told.hole.as_ref().map(|hole| (id, hole.intervals)));
         if id == 0 {
             clock.anchor(100, seen - FRAME * FRAMES as u32);

@@ -11,7 +11,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use isoch_core::clock::unwrap::Counter;
 use isoch_core::ledger::Continuity;
 use isoch_core::rules::Setup;
 use isoch_core::{Block, Capabilities, Memory, Packet, Start, Time};
@@ -146,24 +145,10 @@ pub(crate) struct HandedOver {
     pub(crate) at: Option<Time>,
 }
 
-/// A finished isochronous transfer. What its bus tells of it lies in its block ([`Block::ending`]).
-pub(crate) struct IsochDone {
-    pub(crate) block: Block,
-    /// The number that the controller's driver gave its first frame, where a witness told it.
-    pub(crate) number: Option<Number>,
-}
-
-/// A frame's number as a controller's driver counts: some low bits of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Number {
-    pub(crate) counter: Counter,
-    pub(crate) value: u32,
-}
-
 /// Where a bus reports the end of isochronous transfers, in batches where it can.
 pub(crate) trait IsochReports: Send + Sync {
-    /// These are over. Drains the list; its room is the bus's to keep.
-    fn completed(&self, done: &mut VecDeque<IsochDone>);
+    /// These are over; how they ended lies in them ([`Block::ending`]). Drains the list; its room is the bus's to keep.
+    fn completed(&self, over: &mut VecDeque<Block>);
     /// The time asked for with [`IsochPort::wake_at`] has come.
     fn deadline(&self, now: Time);
     /// The device is gone. Everything that was in flight has been reported.

@@ -7,14 +7,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use isoch_core::clock::unwrap::Counter;
+use isoch_core::clock::unwrap::{Counter, Number};
 use isoch_core::clock::{COMPLETION_LATENCY, Quality, Slip, StreamTrack};
 use isoch_core::placer::LeadEstimate;
 use isoch_core::rules::{EndpointTiming, Speed};
 use isoch_core::{Estimate, MICROFRAMES_PER_FRAME, Time};
 
 use crate::Error;
-use crate::bus::Number;
 use crate::emulated_time::EmulatedTime;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, lock};
 use crate::wait::{InSink, Step, StepsTime, Waiting};
@@ -333,10 +332,15 @@ impl EstimatedClock {
     }
 
     /// Reads the controller's counter, if there is one and that is due.
+    #[inline(always)]
     fn refresh(&self) {
-        if !self.has_counter.load(Ordering::Relaxed) {
-            return;
+        if self.has_counter.load(Ordering::Relaxed) {
+            self.read_if_due();
         }
+    }
+
+    #[cold]
+    fn read_if_due(&self) {
         let mut counter = lock(&self.counter);
         let Some(known) = counter.as_mut() else { return };
         let now = self.host.now();
@@ -373,29 +377,6 @@ fn nanos(duration: Duration) -> u64 {
 
 fn duration(nanos: &AtomicU64) -> Duration {
     Duration::from_nanos(nanos.load(Ordering::Relaxed))
-}
-
-impl Number {
-    /// What to add to the driver's numbers, so that this one is the frame that `microframe` is in, or the next: whole
-    /// frames, because a driver's frames begin where this clock's do.
-    fn offset_to(self, microframe: u64) -> i64 {
-        let own = microframe.cast_signed();
-        let number = u64::from(self.value).saturating_mul(self.counter.unit.microframes()).cast_signed();
-        let frame = MICROFRAMES_PER_FRAME as i64;
-        let offset = own.saturating_sub(number);
-        (offset + frame / 2).div_euclid(frame) * frame
-    }
-
-    /// The microframe with this number nearest to `expected`.
-    fn nearest(self, expected: u64, offset: i64) -> Option<u64> {
-        let unit = self.counter.unit.microframes();
-        // Moved out of the way of zero, by whole wraps.
-        let wraps = 1_u64.checked_shl(self.counter.bits)?.checked_mul(unit)?.checked_mul(1 << 8)?;
-        let drivers = expected.checked_add(wraps)?.checked_add_signed(offset.checked_neg()?)?;
-        let value = self.value & u32::MAX.checked_shr(32_u32.checked_sub(self.counter.bits)?)?;
-        let found = self.counter.nearest(value, drivers / unit)?.checked_mul(unit)?;
-        found.checked_add_signed(offset)?.checked_sub(wraps)
-    }
 }
 
 /// Whether that lead is one of streams like this.

@@ -113,6 +113,7 @@ impl Envelope {
     }
 
     /// Takes an observation. `line` is the best guess so far; only its rate matters.
+    #[inline(always)] // of nearly every transfer
     pub(crate) fn observe(&mut self, microframe: u64, at: Time, line: &Line) {
         if self.is_stale_at(microframe) {
             self.clear();
@@ -130,10 +131,15 @@ impl Envelope {
             }
             _ => {}
         }
+        self.begin_block(block, observation, line);
+    }
+
+    #[inline(never)]
+    fn begin_block(&mut self, block: u64, observation: Observation, line: &Line) {
         self.current = block;
         self.begun = self.begun.saturating_add(1);
         self.blocks.push(observation);
-        let oldest_allowed = microframe.saturating_sub(WINDOW);
+        let oldest_allowed = observation.microframe.saturating_sub(WINDOW);
         self.blocks.retain(|old| old.microframe >= oldest_allowed);
         while self.blocks.len() > BLOCKS {
             if self.block_length < LONGEST_BLOCK {

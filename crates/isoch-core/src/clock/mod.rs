@@ -259,6 +259,16 @@ impl FrameClock {
         let verdict = match self.estimate.source {
             Source::FreeRun => Verdict::Punctual,
             _ if certain => Verdict::Punctual,
+            // Within what is in time however sure the clock is: so it is with nearly all.
+            _ if track.is_surely_punctual(
+                end_microframe,
+                residual,
+                EARLY_MARGIN as i64,
+                HALF_FRAME as i64,
+            ) =>
+            {
+                Verdict::Punctual
+            }
             _ => self.judge(track, end_microframe, residual, seen_at),
         };
         match verdict {
@@ -305,7 +315,7 @@ impl FrameClock {
     /// Whether a stream's positions can teach the clock anything, and if they are others than it learnt from so far,
     /// forgets those.
     fn believes(&mut self, track: &StreamTrack, microframe: u64, seen_at: Time) -> bool {
-        let stated = track.doubt().as_nanos() as f64;
+        let stated = track.doubt();
         let doubt = if self.pardoned == Some(stated) { 0.0 } else { stated };
         let known = || self.estimate.uncertainty_at(seen_at);
         if track.count() == Count::Told && !self.numbered {
@@ -370,6 +380,7 @@ impl FrameClock {
     }
 
     /// `certain`: it is not the stream that may have slid.
+    #[inline(never)] // once in many transfers
     fn fit_completions(&mut self, seen_at: Time, certain: bool) {
         if self.completions.count() < LOCK_COUNT {
             return;

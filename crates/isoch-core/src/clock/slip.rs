@@ -63,7 +63,8 @@ pub struct StreamTrack {
     /// What its positions must be corrected by, in microframes.
     shift: i64,
     count: Count,
-    doubt: Duration,
+    /// In nanoseconds.
+    doubt: f64,
     run: Run,
     /// The end of the last transfer that was in time.
     good: u64,
@@ -100,14 +101,15 @@ impl StreamTrack {
 
     /// Says how the positions are known that follow, and by how much they may all be wrong.
     pub fn is_known(&mut self, count: Count, doubt: Duration) {
-        (self.count, self.doubt) = (count, doubt);
+        (self.count, self.doubt) = (count, doubt.as_nanos() as f64);
     }
 
     pub(crate) fn count(&self) -> Count {
         self.count
     }
 
-    pub(crate) fn doubt(&self) -> Duration {
+    /// By how many nanoseconds the positions may all be wrong.
+    pub(crate) fn doubt(&self) -> f64 {
         self.doubt
     }
 
@@ -121,6 +123,16 @@ impl StreamTrack {
     /// The position on the clock of the counted position `microframe`.
     pub(crate) fn corrected(&self, microframe: u64) -> u64 {
         microframe.saturating_add_signed(self.shift)
+    }
+
+    /// Whether a completion is in time that is surely neither early nor late, and if so, takes it.
+    #[inline(always)]
+    pub(crate) fn is_surely_punctual(&mut self, counted: u64, residual: i64, early: i64, late: i64) -> bool {
+        let is_punctual = residual > -early && residual < late && self.run.count == 0;
+        if is_punctual {
+            self.good = counted;
+        }
+        is_punctual
     }
 
     /// Judges a completion whose residual against the clock is `residual` nanoseconds, where down to

@@ -76,6 +76,40 @@ impl Counter {
     }
 }
 
+/// A frame's number as a controller's driver counts: some low bits of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number {
+    /// Of which it is a value.
+    pub counter: Counter,
+    /// The value.
+    pub value: u32,
+}
+
+impl Number {
+    /// What to add to the driver's numbers, so that this one is the frame that `microframe` is in, or the next: whole
+    /// frames, because a driver's frames begin where this clock's do.
+    #[must_use]
+    pub fn offset_to(self, microframe: u64) -> i64 {
+        let own = microframe.cast_signed();
+        let number = u64::from(self.value).saturating_mul(self.counter.unit.microframes()).cast_signed();
+        let frame = MICROFRAMES_PER_FRAME as i64;
+        let offset = own.saturating_sub(number);
+        (offset + frame / 2).div_euclid(frame) * frame
+    }
+
+    /// The microframe with this number nearest to `expected`.
+    #[must_use]
+    pub fn nearest(self, expected: u64, offset: i64) -> Option<u64> {
+        let unit = self.counter.unit.microframes();
+        // Moved out of the way of zero, by whole wraps.
+        let wraps = 1_u64.checked_shl(self.counter.bits)?.checked_mul(unit)?.checked_mul(1 << 8)?;
+        let drivers = expected.checked_add(wraps)?.checked_add_signed(offset.checked_neg()?)?;
+        let value = self.value & u32::MAX.checked_shr(32_u32.checked_sub(self.counter.bits)?)?;
+        let found = self.counter.nearest(value, drivers / unit)?.checked_mul(unit)?;
+        found.checked_add_signed(offset)?.checked_sub(wraps)
+    }
+}
+
 /// The value congruent to `raw` that is nearest to `expected`.
 fn nearest(raw: u32, modulus: i128, expected: i128) -> i128 {
     let behind = (i128::from(raw) - expected).rem_euclid(modulus);

@@ -9,8 +9,9 @@
 //! frame: once only one frame is possible, its beginning is certain, the clock goes on learning from it, and the next
 //! pause is measured as well as the first. While two are possible and waiting helps, it is worth the wait.
 
+use super::Estimate;
+use super::progress::Begun;
 use super::report::{Revision, run_of_intervals};
-use super::{Begun, Estimate};
 use crate::status::Gap;
 use crate::time::MICROFRAMES_PER_FRAME;
 

@@ -1,53 +1,95 @@
 use super::*;
 use crate::block::Packet;
-use crate::status::{GapReport, PacketError, PacketStatus};
+use crate::status::{Gap, GapCause, GapReport, PacketError, PacketStatus};
 
 mod properties;
 
 /// A bus that tells where transfers went.
-pub(super) fn reporting(period: u64) -> Ledger<(), u64> {
+pub(super) fn reporting(period: u64) -> Ledger<(), Back> {
     Ledger::new(LedgerConfig { period, frames: FrameSource::Reported, gaps: true })
 }
 
 /// A bus that tells nothing of frames.
-pub(super) fn silent(period: u64) -> Ledger<(), u64> {
+pub(super) fn silent(period: u64) -> Ledger<(), Back> {
     Ledger::new(LedgerConfig { period, frames: FrameSource::Estimated, gaps: true })
 }
 
-pub(super) fn at_bus(ledger: &mut Ledger<(), u64>, id: u64, start: Start, intervals: u64) -> u64 {
+pub(super) fn at_bus(ledger: &mut Ledger<(), Back>, id: u64, start: Start, intervals: u64) -> u64 {
     let sequence = ledger.add(id, start, intervals, ());
     ledger.handed_over(sequence, Continuity::Unbroken);
     sequence
 }
 
-pub(super) fn report(outcome: Outcome, first: Option<u64>) -> BusReport {
-    BusReport { outcome, began: true, first, estimate: None, defines_frames: false, seen: Time::ZERO }
+/// What comes back with a transfer, and the estimate that the clock will give if it is asked for one.
+#[derive(Clone, Debug)]
+pub(super) struct Back {
+    pub(super) ending: Ending,
+    pub(super) began: bool,
+    pub(super) estimate: Option<Estimate>,
+    pub(super) defines_frames: bool,
+    pub(super) told: Report,
 }
 
-pub(super) fn estimated(first: u64, uncertainty: u64) -> BusReport {
-    BusReport {
+impl Returned for Back {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+    fn ending_mut(&mut self) -> &mut Ending {
+        &mut self.ending
+    }
+    fn began(&self) -> bool {
+        self.began
+    }
+    fn report_mut(&mut self) -> &mut Report {
+        &mut self.told
+    }
+}
+
+pub(super) fn report(outcome: Outcome, first: Option<u64>) -> Back {
+    let ending = Ending { outcome, first, ..Ending::default() };
+    Back { ending, began: true, estimate: None, defines_frames: false, told: Report::default() }
+}
+
+pub(super) fn estimated(first: u64, uncertainty: u64) -> Back {
+    Back {
         estimate: Some(Estimate { first, uncertainty, late: 0, not_before: 0, not_after: u64::MAX }),
         ..report(Outcome::Completed, None)
     }
 }
 
+/// With another name.
+pub(super) fn named(id: u64, end: &Back) -> Back {
+    Back { ending: Ending { id, ..end.ending }, ..end.clone() }
+}
+
+/// The next in order, with the clock asked for what it is asked for.
+pub(super) fn pop(ledger: &mut Ledger<(), Back>) -> Option<Back> {
+    let next = ledger.next_over()?;
+    let estimate = next.returned.estimate.filter(|_| next.wants_estimate);
+    let defines_frames = next.returned.defines_frames;
+    if let Some(estimate) = estimate {
+        ledger.estimated(estimate, defines_frames);
+    }
+    ledger.pop().map(|((), back)| back)
+}
+
 /// Hands a transfer over, reports it and pops it.
-fn run(ledger: &mut Ledger<(), u64>, start: Start, intervals: u64, end: BusReport) -> Report {
+fn run(ledger: &mut Ledger<(), Back>, start: Start, intervals: u64, end: Back) -> Report {
     let sequence = at_bus(ledger, 0, start, intervals);
     finish(ledger, sequence, end)
 }
 
-fn finish(ledger: &mut Ledger<(), u64>, sequence: u64, end: BusReport) -> Report {
-    assert_eq!(ledger.reported(sequence, end, 0), Ok(()));
-    ledger.pop().expect("it was reported").0
+fn finish(ledger: &mut Ledger<(), Back>, sequence: u64, end: Back) -> Report {
+    ledger.reported(sequence, end).expect("it was outstanding");
+    pop(ledger).expect("it was reported").told
 }
 
-fn ran(first: u64) -> BusReport {
+fn ran(first: u64) -> Back {
     report(Outcome::Completed, Some(first))
 }
 
-fn withdrawn(outcome: Outcome) -> BusReport {
-    BusReport { began: false, ..report(outcome, None) }
+fn withdrawn(outcome: Outcome) -> Back {
+    Back { began: false, ..report(outcome, None) }
 }
 
 fn lost(frames: std::ops::Range<u64>, intervals: u64, cause: GapCause) -> Option<Gap> {
@@ -59,14 +101,14 @@ fn transfers_come_out_in_the_order_they_went_in() {
     let mut ledger = reporting(8);
     let sequences: Vec<u64> = (0..4).map(|id| at_bus(&mut ledger, id, Start::Asap, 2)).collect();
     for index in [2, 3, 1] {
-        assert_eq!(ledger.reported(sequences[index], ran(16 * index as u64), index as u64), Ok(()));
+        assert!(ledger.reported(sequences[index], ran(16 * index as u64)).is_ok());
         assert!(ledger.pop().is_none(), "the first is not over");
     }
     assert_eq!(ledger.at_bus(), (1, 2));
-    assert_eq!(ledger.reported(sequences[0], ran(0), 0), Ok(()));
-    let order: Vec<(u64, u64)> =
-        std::iter::from_fn(|| ledger.pop()).map(|(told, (), block)| (told.id, block)).collect();
-    assert_eq!(order, [(0, 0), (1, 1), (2, 2), (3, 3)]);
+    assert!(ledger.reported(sequences[0], ran(0)).is_ok());
+    let order: Vec<(u64, Option<u64>)> =
+        std::iter::from_fn(|| ledger.pop()).map(|((), back)| (back.told.id, back.told.first)).collect();
+    assert_eq!(order, [(0, Some(0)), (1, Some(16)), (2, Some(32)), (3, Some(48))]);
     assert!(ledger.is_empty());
 }
 
@@ -74,13 +116,16 @@ fn transfers_come_out_in_the_order_they_went_in() {
 fn what_was_reported_is_not_taken_again() {
     let mut ledger = reporting(8);
     let sequence = at_bus(&mut ledger, 7, Start::Asap, 2);
-    assert_eq!(ledger.reported(sequence + 1, ran(0), 5), Err(5), "never added");
-    assert_eq!(ledger.reported(sequence, ran(0), 1), Ok(()));
-    assert_eq!(ledger.reported(sequence, ran(0), 2), Err(2), "reported, not popped");
+    let taken = |ledger: &mut Ledger<(), Back>, sequence, id| {
+        ledger.reported(sequence, named(id, &ran(0))).map_err(|back| back.ending.id)
+    };
+    assert_eq!(taken(&mut ledger, sequence + 1, 5), Err(5), "never added");
+    assert_eq!(taken(&mut ledger, sequence, 1), Ok(()));
+    assert_eq!(taken(&mut ledger, sequence, 2), Err(2), "reported, not popped");
     assert_eq!(ledger.at_bus(), (0, 0));
     assert_eq!(ledger.find(7), None);
-    assert_eq!(ledger.pop().map(|(_, (), block)| block), Some(1));
-    assert_eq!(ledger.reported(sequence, ran(0), 3), Err(3), "popped");
+    assert_eq!(ledger.pop().map(|((), back)| back.ending.id), Some(1));
+    assert_eq!(taken(&mut ledger, sequence, 3), Err(3), "popped");
     assert_eq!(ledger.at_bus(), (0, 0));
 }
 
@@ -128,7 +173,7 @@ fn after_what_was_withdrawn_nothing_is_owed() {
 
 #[test]
 fn the_hole_before_a_transfer_is_told_if_it_began_before_it_was_cancelled() {
-    let cancelled = |began| BusReport { began, ..report(Outcome::Cancelled, Some(120)) };
+    let cancelled = |began| Back { began, ..report(Outcome::Cancelled, Some(120)) };
     for (began, hole) in [(true, lost(11..15, 4, GapCause::QueueRanDry)), (false, None)] {
         let mut ledger = reporting(8);
         run(&mut ledger, Start::At(10), 1, ran(80));
@@ -162,11 +207,11 @@ fn a_transfer_that_failed_without_a_place_still_owes_its_intervals() {
     let failed = report(Outcome::Failed(-27), None);
     let mut ledger = reporting(8);
     run(&mut ledger, Start::At(10), 2, ran(80));
-    run(&mut ledger, Start::Continue, 3, failed);
+    run(&mut ledger, Start::Continue, 3, failed.clone());
     let hole = run(&mut ledger, Start::Continue, 2, ran(160)).hole;
     assert_eq!(hole, lost(12..20, 8, GapCause::QueueRanDry));
     // What a named start skipped is not owed, its own intervals are.
-    run(&mut ledger, Start::At(40), 3, failed);
+    run(&mut ledger, Start::At(40), 3, failed.clone());
     assert_eq!(run(&mut ledger, Start::Continue, 1, ran(400)).hole, lost(43..50, 7, GapCause::QueueRanDry));
     run(&mut ledger, Start::Asap, 3, failed);
     assert_eq!(run(&mut ledger, Start::Continue, 1, ran(800)).hole, None);
@@ -176,7 +221,7 @@ fn a_transfer_that_failed_without_a_place_still_owes_its_intervals() {
 fn what_the_bus_failed_at_once_takes_no_frames() {
     let mut ledger = silent(8);
     let sequences: Vec<u64> = (0..3).map(|id| at_bus(&mut ledger, id, Start::Continue, 2)).collect();
-    finish(&mut ledger, sequences[0], BusReport { defines_frames: true, ..estimated(80, 2) });
+    finish(&mut ledger, sequences[0], Back { defines_frames: true, ..estimated(80, 2) });
     assert_eq!(finish(&mut ledger, sequences[1], withdrawn(Outcome::Failed(-27))).first, None);
     let told = finish(&mut ledger, sequences[2], estimated(96, 2));
     assert_eq!((told.first, told.hole), (Some(96), None));
@@ -213,8 +258,9 @@ fn where_gaps_cannot_be_known_no_hole_is_told() {
 fn a_stream_that_never_ran_dry_is_counted_on() {
     let mut ledger = silent(8);
     let sequences: Vec<u64> = (0..3).map(|id| at_bus(&mut ledger, id, Start::Asap, 4)).collect();
-    let define = BusReport { defines_frames: true, ..estimated(803, 4) };
-    let told: Vec<Report> = sequences.iter().map(|&sequence| finish(&mut ledger, sequence, define)).collect();
+    let define = Back { defines_frames: true, ..estimated(803, 4) };
+    let told: Vec<Report> =
+        sequences.iter().map(|&sequence| finish(&mut ledger, sequence, define.clone())).collect();
     let places: Vec<_> = told.iter().map(|told| (told.first, told.source, told.uncertainty)).collect();
     let counted = |first| (Some(first), FrameSource::Counted, 0);
     assert_eq!(places, [counted(800), counted(832), counted(864)]);
@@ -227,14 +273,14 @@ fn the_first_stream_of_a_clock_defines_its_frames_and_no_other_does() {
         [(true, FrameSource::Counted, 0), (false, FrameSource::Estimated, 1)]
     {
         let mut ledger = silent(8);
-        let told = run(&mut ledger, Start::Asap, 4, BusReport { defines_frames, ..estimated(800, 9) });
+        let told = run(&mut ledger, Start::Asap, 4, Back { defines_frames, ..estimated(800, 9) });
         assert_eq!((told.first, told.source, told.uncertainty), (Some(800), source, uncertainty));
         let mut ledger = silent(8);
-        let told = run(&mut ledger, Start::At(100), 4, BusReport { defines_frames, ..estimated(804, 5) });
+        let told = run(&mut ledger, Start::At(100), 4, Back { defines_frames, ..estimated(804, 5) });
         assert_eq!((told.first, told.source, told.uncertainty), (Some(800), source, uncertainty));
         // The clock is believed, not the wish.
         let mut ledger = silent(8);
-        let told = run(&mut ledger, Start::At(100), 4, BusReport { defines_frames, ..estimated(824, 5) });
+        let told = run(&mut ledger, Start::At(100), 4, Back { defines_frames, ..estimated(824, 5) });
         assert_eq!((told.first, told.source), (Some(824), FrameSource::Estimated));
         assert_eq!(told.misplaced(), Some(3));
     }
@@ -247,15 +293,15 @@ fn what_the_system_never_confirms_is_assumed_while_the_queue_lasts() {
     let named = at_bus(&mut ledger, 0, Start::At(100), 4);
     let behind = at_bus(&mut ledger, 1, Start::Continue, 4);
     let blind = report(Outcome::Completed, None);
-    let told = finish(&mut ledger, named, blind);
+    let told = finish(&mut ledger, named, blind.clone());
     assert_eq!((told.frames(), told.source), (Some(100..104), FrameSource::Assumed));
     assert_eq!(told.misplaced(), None);
-    assert_eq!(finish(&mut ledger, behind, blind).frames(), Some(104..108));
+    assert_eq!(finish(&mut ledger, behind, blind.clone()).frames(), Some(104..108));
     // The queue ran dry: where the next began, nobody knows, nor where those behind it are.
     let first = at_bus(&mut ledger, 2, Start::Continue, 4);
     let second = at_bus(&mut ledger, 3, Start::Continue, 4);
-    assert_eq!(finish(&mut ledger, first, blind).frames(), None);
-    assert_eq!(finish(&mut ledger, second, blind).frames(), None);
+    assert_eq!(finish(&mut ledger, first, blind.clone()).frames(), None);
+    assert_eq!(finish(&mut ledger, second, blind.clone()).frames(), None);
     assert_eq!(run(&mut ledger, Start::At(300), 4, blind).frames(), Some(300..304));
 }
 
@@ -265,13 +311,13 @@ fn what_never_reached_the_bus_takes_no_frames() {
         let first = at_bus(&mut ledger, 0, Start::At(10), 2);
         let held = ledger.add(1, Start::Continue, 50, ());
         assert_eq!(ledger.expected_end(), Some(80 + 16 + 400));
-        assert_eq!(ledger.reported(held, withdrawn(Outcome::Cancelled), 1), Ok(()));
+        assert!(ledger.reported(held, withdrawn(Outcome::Cancelled)).is_ok());
         assert_eq!(ledger.expected_end(), Some(96));
         let behind = at_bus(&mut ledger, 2, Start::Asap, 2);
         assert_eq!(ledger.expected_end(), Some(112));
-        let define = BusReport { defines_frames: true, ..estimated(80, 2) };
+        let define = Back { defines_frames: true, ..estimated(80, 2) };
         finish(&mut ledger, first, define);
-        let told = ledger.pop().expect("in its turn").0;
+        let told = pop(&mut ledger).expect("in its turn").told;
         assert_eq!((told.first, told.hole.clone()), (None, None));
         assert_eq!(finish(&mut ledger, behind, estimated(96, 2)).first, Some(96));
     }
@@ -280,7 +326,7 @@ fn what_never_reached_the_bus_takes_no_frames() {
 #[test]
 fn a_transfer_refused_as_late_was_due_where_it_was_asked_to_start() {
     let mut ledger = silent(8);
-    run(&mut ledger, Start::At(10), 2, BusReport { defines_frames: true, ..estimated(80, 2) });
+    run(&mut ledger, Start::At(10), 2, Back { defines_frames: true, ..estimated(80, 2) });
     let refused = ledger.add(1, Start::At(20), 3, ());
     let told = finish(&mut ledger, refused, withdrawn(Outcome::Late));
     let packets = [packet(PacketStatus::Late); 3];
@@ -292,7 +338,7 @@ fn a_transfer_refused_as_late_was_due_where_it_was_asked_to_start() {
 #[test]
 fn a_transfer_cancelled_before_it_ran_says_nothing_of_where_a_new_stream_is() {
     let mut ledger = silent(8);
-    run(&mut ledger, Start::At(10), 2, BusReport { defines_frames: true, ..estimated(80, 2) });
+    run(&mut ledger, Start::At(10), 2, Back { defines_frames: true, ..estimated(80, 2) });
     let cancelled = at_bus(&mut ledger, 1, Start::Asap, 4);
     let behind = at_bus(&mut ledger, 2, Start::Asap, 4);
     assert_eq!(finish(&mut ledger, cancelled, withdrawn(Outcome::Cancelled)).first, None);
@@ -305,7 +351,7 @@ fn a_queue_known_dry_before_its_last_transfer_was_reaped_is_a_new_stream() {
     let mut ledger = silent(8);
     let first = at_bus(&mut ledger, 0, Start::At(10), 2);
     let unreaped = at_bus(&mut ledger, 1, Start::Continue, 2);
-    finish(&mut ledger, first, BusReport { defines_frames: true, ..estimated(80, 2) });
+    finish(&mut ledger, first, Back { defines_frames: true, ..estimated(80, 2) });
     let next = ledger.add(2, Start::Continue, 2, ());
     ledger.handed_over(next, Continuity::Broken);
     assert_eq!(ledger.expected_end(), None, "it begins wherever the bus begins");
@@ -319,7 +365,7 @@ fn a_queue_known_dry_before_its_last_transfer_was_reaped_is_a_new_stream() {
 /// `resumed`, seen to end so many microframes late each. Returns what is told of those.
 fn resumed(resumed: u64, lateness: &[u64]) -> Vec<Report> {
     let mut ledger = silent(8);
-    run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+    run(&mut ledger, Start::At(6), 4, Back { defines_frames: true, ..estimated(48, 2) });
     let transfers = (0u64..).zip(lateness);
     transfers
         .map(|(index, late)| {
@@ -333,7 +379,7 @@ fn resumed(resumed: u64, lateness: &[u64]) -> Vec<Report> {
 }
 
 /// As `finish`, but the bus does not count as idle: what is handed over next was handed over in time.
-fn finish_keeping_busy(ledger: &mut Ledger<(), u64>, sequence: u64, end: BusReport) -> Report {
+fn finish_keeping_busy(ledger: &mut Ledger<(), Back>, sequence: u64, end: Back) -> Report {
     let told = finish(ledger, sequence, end);
     ledger.at_bus.0 = 1;
     told
@@ -361,7 +407,7 @@ fn where_ends_wander_more_transfers_are_waited_for() {
     // A stream that begins in frame 20 behind a hole of ten, seen so late. After how many its beginning is revised.
     let revised_after = |uncertainty, late: fn(u64) -> u64, stated: fn(u64) -> u64| {
         let mut ledger = silent(8);
-        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        run(&mut ledger, Start::At(6), 4, Back { defines_frames: true, ..estimated(48, 2) });
         (0..100).find_map(|index| {
             let next = at_bus(&mut ledger, index, Start::Continue, 4);
             let mut end = estimated((20 + 4 * index) * 8 + late(index), uncertainty);
@@ -385,7 +431,7 @@ fn where_ends_wander_more_transfers_are_waited_for() {
 fn what_runs_dry_while_it_is_waited_for_is_settled_with_what_is_known() {
     for (transfers, revised) in [(7, false), (20, true)] {
         let mut ledger = silent(8);
-        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        run(&mut ledger, Start::At(6), 4, Back { defines_frames: true, ..estimated(48, 2) });
         let wandering = |first| {
             let mut end = estimated(first, 1);
             end.estimate = end.estimate.map(|estimate| Estimate { late: 13, ..estimate });
@@ -412,7 +458,7 @@ fn what_may_have_followed_is_a_hole_that_may_be_none() {
     // By when it was seen and handed over it began eight frames late; in truth, so late.
     for truly in [0, 8] {
         let mut ledger = silent(8);
-        run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+        run(&mut ledger, Start::At(6), 4, Back { defines_frames: true, ..estimated(48, 2) });
         let told: Vec<Report> = (0..8)
             .map(|index| {
                 let sequence = ledger.add(index, Start::Continue, 4, ());
@@ -450,7 +496,7 @@ fn a_hole_that_never_was_is_revised_to_nothing() {
 #[test]
 fn another_dry_queue_leaves_the_first_hole_as_it_was() {
     let mut ledger = silent(8);
-    run(&mut ledger, Start::At(6), 4, BusReport { defines_frames: true, ..estimated(48, 2) });
+    run(&mut ledger, Start::At(6), 4, Back { defines_frames: true, ..estimated(48, 2) });
     for restart in 1..30 {
         let told = run(&mut ledger, Start::Continue, 4, estimated(restart * 800 + 3, 9));
         assert_eq!((told.first, told.source), (Some(restart * 800), FrameSource::Estimated));
@@ -461,13 +507,13 @@ fn another_dry_queue_leaves_the_first_hole_as_it_was() {
 #[test]
 fn a_stream_that_slid_lost_the_frames_in_between() {
     let mut ledger = silent(8);
-    let define = BusReport { defines_frames: true, ..estimated(80, 2) };
+    let define = Back { defines_frames: true, ..estimated(80, 2) };
     let sequences: Vec<u64> = (0..4).map(|id| at_bus(&mut ledger, id, Start::Continue, 2)).collect();
-    finish(&mut ledger, sequences[0], define);
+    finish(&mut ledger, sequences[0], define.clone());
     ledger.slid(3);
-    let told = finish(&mut ledger, sequences[1], define);
+    let told = finish(&mut ledger, sequences[1], define.clone());
     assert_eq!((told.first, told.hole), (Some(96 + 24), lost(12..15, 3, GapCause::Late)));
-    assert_eq!(finish(&mut ledger, sequences[2], define).hole, None);
+    assert_eq!(finish(&mut ledger, sequences[2], define.clone()).hole, None);
     ledger.slid(-1);
     let told = finish(&mut ledger, sequences[3], define);
     assert_eq!((told.first, told.hole), (Some(96 + 24 + 32 - 8), None));
@@ -516,7 +562,7 @@ fn the_frames_used_end_with_the_last_period() {
 #[test]
 fn what_a_bus_chose_is_assumed_and_what_it_left_out_is_known() {
     let mut ledger =
-        Ledger::<(), u64>::new(LedgerConfig { period: 8, frames: FrameSource::Assumed, gaps: false });
+        Ledger::<(), Back>::new(LedgerConfig { period: 8, frames: FrameSource::Assumed, gaps: false });
     let mut run = |start, frame| {
         let sequence = at_bus(&mut ledger, 0, start, 4);
         ledger.placed(sequence, frame);

@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-use isoch_core::Time;
+use isoch_core::{Block, Time};
 
 use crate::Error;
-use crate::bus::{DataReport, IsochDone, IsochReports};
+use crate::bus::{DataReport, IsochReports};
 use crate::sync::{Arc, Weak};
 
 /// An event with the one it is for.
@@ -29,8 +29,8 @@ type DataDone = (Arc<dyn DataReport>, Vec<u8>, Result<usize, Error>);
 pub(super) struct Telling {
     due: VecDeque<Due>,
     /// Isochronous transfers, in order.
-    done: VecDeque<IsochDone>,
-    batch: VecDeque<IsochDone>,
+    done: VecDeque<Block>,
+    batch: VecDeque<Block>,
     /// Other transfers, in order.
     data: VecDeque<DataDone>,
 }
@@ -45,7 +45,7 @@ impl Telling {
 
     /// An isochronous transfer is over.
     #[inline(always)] // for each transfer
-    pub(super) fn isoch(&mut self, reports: &Weak<dyn IsochReports>, done: IsochDone) {
+    pub(super) fn isoch(&mut self, reports: &Weak<dyn IsochReports>, over: Block) {
         if let Some(Due::Isoch(last, count)) = self.due.back_mut()
             && std::ptr::addr_eq(Arc::as_ptr(last), reports.as_ptr())
         {
@@ -54,7 +54,7 @@ impl Telling {
             let Some(reports) = reports.upgrade() else { return };
             self.due.push_back(Due::Isoch(reports, 1));
         }
-        self.done.push_back(done);
+        self.done.push_back(over);
     }
 
     /// A control, bulk or interrupt transfer is over.

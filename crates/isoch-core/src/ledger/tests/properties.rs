@@ -3,14 +3,14 @@
 use super::*;
 use proptest::prelude::*;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Transfer {
     start: Start,
     intervals: u64,
     filler: bool,
     handed_over: bool,
     ran_dry: bool,
-    report: BusReport,
+    report: Back,
 }
 
 fn start(frames: impl Strategy<Value = u64>) -> impl Strategy<Value = Start> {
@@ -46,10 +46,8 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
         prop::option::of((extreme(), extreme())),
         any::<bool>(),
     )
-        .prop_map(|(outcome, began, first, estimate, defines_frames)| BusReport {
-            outcome,
+        .prop_map(|(outcome, began, first, estimate, defines_frames)| Back {
             began,
-            first,
             estimate: estimate.map(|(first, uncertainty)| Estimate {
                 first,
                 uncertainty,
@@ -58,7 +56,8 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
                 not_after: u64::MAX,
             }),
             defines_frames,
-            seen: Time::MAX,
+            ending: Ending { outcome, first, seen: Time::MAX, ..Ending::default() },
+            told: Report::default(),
         });
     (start(extreme()), extreme(), any::<[bool; 3]>(), report).prop_map(
         |(start, intervals, [filler, handed_over, ran_dry], report)| Transfer {
@@ -96,7 +95,7 @@ proptest! {
             PacketStatus::Unknown,
         ];
         let packets: Vec<Packet> = statuses.iter().map(|status| packet(all[*status])).collect();
-        let mut ledger: Ledger<(), u64> = Ledger::new(config);
+        let mut ledger: Ledger<(), Back> = Ledger::new(config);
         let mut order = Vec::new();
         for ((transfer, rank), id) in transfers.iter().zip(0..) {
             let sequence = match transfer.filler {
@@ -107,18 +106,18 @@ proptest! {
                 ledger.handed_over(sequence, continuity(transfer.ran_dry));
                 ledger.handed_over(sequence, continuity(!transfer.ran_dry));
             }
-            order.push((*rank, sequence, transfer.report));
+            order.push((*rank, sequence, named(sequence, &transfer.report)));
         }
         order.sort_by_key(|(rank, ..)| *rank);
         let mut told = Vec::new();
         for ((_, sequence, report), slide) in order.into_iter().zip(slides) {
-            prop_assert_eq!(ledger.reported(sequence, report, sequence), Ok(()));
-            prop_assert_eq!(ledger.reported(sequence, report, sequence), Err(sequence));
+            prop_assert!(ledger.reported(sequence, report.clone()).is_ok());
+            prop_assert!(ledger.reported(sequence, report).is_err());
             let _ = ledger.expected_end();
-            while let Some((report, (), block)) = ledger.pop() {
+            while let Some(Back { told: report, ending, .. }) = pop(&mut ledger) {
                 let _ = (report.frames(), report.misplaced(), report.gap(&packets));
                 prop_assert!(report.hole.is_none() || report.requested == Start::Continue);
-                told.push(block);
+                told.push(ending.id);
             }
             ledger.slid(slide);
         }
@@ -163,8 +162,7 @@ proptest! {
             let slots = (first..).step_by(period as usize);
             owed.extend(slots.zip(&packets).filter(|(_, packet)| packet.status.is_lost()).map(|(at, _)| at));
             let sequence = at_bus(&mut ledger, 0, start, intervals);
-            let _ = ledger.reported(sequence, ran(first), 0);
-            let (report, ..) = ledger.pop().expect("it was reported");
+            let report = finish(&mut ledger, sequence, ran(first));
             for gap in report.gaps(&packets) {
                 // A gap's frames are those of its first and last interval.
                 told.push((gap.frames, gap.intervals));

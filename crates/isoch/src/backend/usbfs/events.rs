@@ -312,9 +312,9 @@ impl Shared {
                     if is_listed {
                         pipe.unlist(&urb, seen);
                     }
-                    if let Some(done) = pipe.over(&urb, seen, number, self.facts.empty_is_unknown) {
-                        *gone |= done.block.ending().outcome == Outcome::DeviceGone;
-                        lists.telling.isoch(&pipe.reports, done);
+                    if let Some(block) = pipe.over(&urb, seen, number, self.facts.empty_is_unknown) {
+                        *gone |= block.ending().outcome == Outcome::DeviceGone;
+                        lists.telling.isoch(&pipe.reports, block);
                     }
                 }
             }

@@ -231,13 +231,13 @@ mod tests {
     use super::super::due::DueEnd;
     use super::super::shared::{DataFlight, Pipe};
     use super::*;
-    use crate::bus::{DataReport, IsochDone, IsochReports};
+    use crate::bus::{DataReport, IsochReports};
     use crate::sync::{Arc, Weak};
 
     struct Nobody;
 
     impl IsochReports for Nobody {
-        fn completed(&self, _: &mut VecDeque<IsochDone>) {}
+        fn completed(&self, _: &mut VecDeque<isoch_core::Block>) {}
         fn deadline(&self, _: Time) {}
         fn gone(&self) {}
     }

@@ -16,7 +16,7 @@ use super::node::Submitted;
 use super::shared::{Deadline, Flight, Pipe, Request, Shared, State};
 use super::split::{self, Limits};
 use super::urb::{IsoPacket, Owner, Spare, TYPE_ISO, Urb};
-use crate::bus::{HandedOver, IsochDone, IsochPort};
+use crate::bus::{HandedOver, IsochPort};
 use crate::sync::Arc;
 use crate::{Direction, Error};
 
@@ -156,7 +156,7 @@ impl Shared {
             let id = flight.id();
             let taken = pipe.requests.iter().filter(|request| request.flight == id);
             let taken = taken.map(|request| request.packets as usize).sum();
-            let block = &mut flight.done.block;
+            let block = &mut flight.block;
             block.ending_mut().outcome = codes::outcome(-code.raw_os_error(), false);
             // The rest will not be told of, and the block may carry results of the transfer before.
             let rest = block.packets_mut().iter_mut().skip(taken);
@@ -337,11 +337,11 @@ impl Flight {
     /// A transfer of which the kernel has just been given so many requests.
     fn new(id: u64, mut block: Block, pending: u32) -> Self {
         *block.ending_mut() = Ending { id, carried: Some(0), ..Ending::default() };
-        Flight { done: IsochDone { block, number: None }, pending, cancelled: false }
+        Flight { block, pending, cancelled: false }
     }
 
     pub(super) fn id(&self) -> u64 {
-        self.done.block.ending().id
+        self.block.ending().id
     }
 
     /// Takes a request's results into its block. Whether it was the last.
@@ -355,7 +355,7 @@ impl Flight {
     ) -> bool {
         let direction = Direction::of_endpoint(urb.raw.endpoint);
         let outcome = codes::outcome(urb.raw.status, self.cancelled);
-        let block = &mut self.done.block;
+        let block = &mut self.block;
         let told = urb.packets();
         let all_carried = carried(told);
         let mut bytes = 0_u64;
@@ -383,7 +383,7 @@ impl Flight {
             ending.outcome = outcome;
         }
         self.pending = self.pending.saturating_sub(1);
-        if self.pending == 0 && self.done.block.ending().outcome == Outcome::Cancelled {
+        if self.pending == 0 && self.block.ending().outcome == Outcome::Cancelled {
             self.was_it_faster();
         }
         self.pending == 0
@@ -392,7 +392,7 @@ impl Flight {
     /// What was cancelled may have been served before that.
     #[cold]
     fn was_it_faster(&mut self) {
-        let block = &mut self.done.block;
+        let block = &mut self.block;
         if block.packets().iter().all(|packet| packet.status != PacketStatus::Cancelled) {
             block.ending_mut().outcome = Outcome::Completed;
         }

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use isoch_core::Time;
+use isoch_core::clock::unwrap::Number;
 use isoch_core::rules::Speed;
 use isoch_core::rules::descriptors::Configuration;
+use isoch_core::{Block, Time};
 
 use super::budget::Charge;
 use super::closing::Closing;
@@ -23,7 +24,7 @@ use super::memory::Mode;
 use super::node::{Node, Submitted};
 use super::urb::{Owner, Spare, Urb};
 use super::witness::Watching;
-use crate::bus::{DataReport, IsochDone, IsochReports, Number};
+use crate::bus::{DataReport, IsochReports};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
 
 pub(super) struct Shared {
@@ -121,8 +122,8 @@ pub(super) struct Request {
 
 /// An isochronous transfer in flight.
 pub(super) struct Flight {
-    /// What will be told of it, as far as is known.
-    pub(super) done: IsochDone,
+    /// With what will be told of it, as far as is known.
+    pub(super) block: Block,
     /// Requests that the kernel has of it.
     pub(super) pending: u32,
     /// The program wants it back.
@@ -231,11 +232,11 @@ impl Pipe {
         seen: Time,
         number: Option<Number>,
         empty_is_unknown: bool,
-    ) -> Option<IsochDone> {
+    ) -> Option<Block> {
         let Owner::Isoch { flight: id, first_packet, .. } = urb.owner else { return None };
         let take = |flight: &mut Flight| {
             if first_packet == 0 {
-                flight.done.number = number;
+                flight.block.ending_mut().number = number;
             }
             flight.take_results(urb, first_packet, seen, empty_is_unknown)
         };
@@ -250,7 +251,7 @@ impl Pipe {
                 is_over.then(|| self.flights.remove(index))?
             }
         }
-        .map(|flight| flight.done)
+        .map(|flight| flight.block)
     }
 }
 

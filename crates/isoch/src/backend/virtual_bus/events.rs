@@ -6,7 +6,6 @@ use isoch_virtual::controller::{DataError, Event, PortId};
 use super::device;
 use super::shared::State;
 use crate::backend::telling::Telling;
-use crate::bus::IsochDone;
 use crate::sync::Arc;
 use crate::wait::Mailbox;
 use crate::{Error, HotplugEvent};
@@ -41,8 +40,8 @@ impl State {
                     if let Some(reports) = self.route_of(done.pipe).map(|route| route.reports.clone()) {
                         let (id, mut block) = (done.token, done.block);
                         let (outcome, first) = (done.outcome, done.first);
-                        *block.ending_mut() = Ending { id, outcome, first, carried: None, seen };
-                        lists.telling.isoch(&reports, IsochDone { block, number: None });
+                        *block.ending_mut() = Ending { id, outcome, first, seen, ..Ending::default() };
+                        lists.telling.isoch(&reports, block);
                     }
                 }
                 Event::Data(done) => {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use isoch_core::rules::winusb;
-use isoch_core::{Ending, Outcome, Time};
+use isoch_core::{Block, Ending, Outcome, Time};
 use windows_sys::Win32::Foundation::HANDLE;
 
 use super::operation::Operation;
@@ -18,7 +18,6 @@ use super::shared::{Buffer, DataFlight, End, Flight, Pipe, Shared, State};
 use super::system::{self, MOST_EVENTS};
 use super::{codes, frames};
 use crate::backend::telling::Telling;
-use crate::bus::IsochDone;
 use crate::sync::Arc;
 use crate::{Direction, Error};
 
@@ -135,7 +134,7 @@ impl Shared {
                     let Some(flight) = pipe.flights.remove(index) else { return };
                     *gone |= codes::is_gone(code);
                     let done = finish(pipe.direction, flight, code, now, spare);
-                    if done.block.ending().outcome == Outcome::BadStartFrame && pipe.flights.is_empty() {
+                    if done.ending().outcome == Outcome::BadStartFrame && pipe.flights.is_empty() {
                         pipe.end = None;
                     }
                     lists.telling.isoch(&pipe.reports, done);
@@ -190,7 +189,7 @@ fn finish(
     code: u32,
     seen: Time,
     spare: &mut Vec<Operation>,
-) -> IsochDone {
+) -> Block {
     let was_late = frames::was_late(flight.first, flight.frames, flight.submitted_in);
     let mut outcome = codes::outcome(code, was_late && direction == Direction::Out);
     match (direction, &flight.operation) {
@@ -210,8 +209,8 @@ fn finish(
     }
     spare.extend(flight.operation);
     // The frame was asked for and is not confirmed: `first` is for what the system told.
-    *flight.block.ending_mut() = Ending { id: flight.id, outcome, first: None, carried: None, seen };
-    IsochDone { block: flight.block, number: None }
+    *flight.block.ending_mut() = Ending { id: flight.id, outcome, seen, ..Ending::default() };
+    flight.block
 }
 
 impl State {

@@ -20,14 +20,15 @@ use isoch_core::ledger::{Ledger, LedgerConfig};
 use isoch_core::placer::{Placer, PlacerConfig};
 use isoch_core::rules::layout::{self, LayoutError};
 use isoch_core::{
-    Block as CoreBlock, Capabilities, Lengths, MICROFRAMES_PER_FRAME, Outcome, Start, StartSupport, Time,
+    Block as CoreBlock, Capabilities, FrameSource, Lengths, MICROFRAMES_PER_FRAME, Outcome, Start,
+    StartSupport, Time,
 };
 
 pub(crate) use placing::anchored;
 
 use super::{Histogram, Rejected, Statistics};
 use crate::block::{Block, Blocks, Layout, Pool};
-use crate::bus::{BusDevice, IsochDone, IsochPort, IsochReports};
+use crate::bus::{BusDevice, IsochPort, IsochReports};
 use crate::clock::FrameClock;
 use crate::completion::{CompletionSink, CompletionTiming, TransferId};
 use crate::sync::{Arc, Mutex, lock};
@@ -57,7 +58,7 @@ impl Item for Drained {}
 struct State {
     port: Option<Arc<dyn IsochPort>>,
     /// What the bus has, or had.
-    ledger: Ledger<Ticket, IsochDone>,
+    ledger: Ledger<Ticket, CoreBlock>,
     placer: Placer,
     /// How the stream's count compares with the clock.
     track: StreamTrack,
@@ -75,6 +76,8 @@ struct State {
     tracked: u64,
     /// Where that stream began was reported, or defined what its frames are called.
     began_certain: bool,
+    /// The clock knows how positions of this source are known, for as long as what is over just follows.
+    described: Option<FrameSource>,
     /// Its position was as well known as it will be, when the clock was last told of it.
     settled: bool,
     /// The bus finds out itself what follows and what begins anew.
@@ -203,6 +206,7 @@ impl Queue {
                 period,
                 tracked: 0,
                 began_certain: false,
+                described: None,
                 settled: true,
                 bus_tells: false,
                 supplied_until: Time::ZERO,

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use isoch_core::clock::unwrap::Number;
 use isoch_core::clock::{Count, StreamTrack};
-use isoch_core::ledger::{BusReport, NextOver};
+use isoch_core::ledger::NextOver;
 use isoch_core::{
     Block as CoreBlock, Ending, FrameSource, MICROFRAMES_PER_FRAME, Outcome, PacketStatus, Report,
     StartSupport, Time,
@@ -12,7 +13,7 @@ use isoch_core::{
 
 use super::{ColdStart, Drained, Queue, State, Ticket};
 use crate::block::Block;
-use crate::bus::{IsochDone, IsochReports, Number};
+use crate::bus::IsochReports;
 use crate::completion::{Completion, CompletionSink};
 use crate::sync::{Arc, MutexGuard, lock};
 use crate::wait::tell;
@@ -27,11 +28,11 @@ const LEAD_ERROR: Duration = Duration::from_micros(400);
 const LEAD_TRIED_EACH: u64 = 4;
 
 impl IsochReports for Queue {
-    fn completed(&self, done: &mut VecDeque<IsochDone>) {
+    fn completed(&self, over: &mut VecDeque<CoreBlock>) {
         let mut state = lock(&self.state);
-        while let Some(over) = done.pop_front() {
-            let id = over.block.ending().id;
-            if state.ledger.reported(id, bus_report(&over.block), over).is_err() {
+        while let Some(block) = over.pop_front() {
+            let id = block.ending().id;
+            if state.ledger.reported(id, block).is_err() {
                 tracing::error!(endpoint = self.address, id, "a bus reported a transfer twice");
             }
         }
@@ -61,10 +62,10 @@ impl Queue {
     /// its end.
     #[inline(never)]
     fn locate_next(&self, state: &mut State) {
-        if let Some(NextOver { intervals, seen, payload: IsochDone { number: Some(number), .. }, .. }) =
-            state.ledger.next_over()
+        if let Some(NextOver { intervals, seen, returned, .. }) = state.ledger.next_over()
+            && let Some(number) = returned.ending().number
         {
-            self.locate(state, *number, intervals, seen);
+            self.locate(state, number, intervals, seen);
         }
         if let Some(NextOver { wants_estimate: true, shown, .. }) = state.ledger.next_over() {
             self.estimate(state, shown + 1);
@@ -163,11 +164,8 @@ impl Queue {
         let status = if outcome == Outcome::Late { PacketStatus::Late } else { PacketStatus::Cancelled };
         block.packets_mut().iter_mut().for_each(|packet| (packet.actual, packet.status) = (0, status));
         let seen = self.clock().host_now();
-        let report =
-            BusReport { outcome, began: false, first: None, estimate: None, defines_frames: false, seen };
-        block.ending_mut().carried = None;
-        let over = IsochDone { block, number: None };
-        let reported = state.ledger.reported(sequence, report, over);
+        *block.ending_mut() = Ending { id: sequence, outcome, seen, ..Ending::default() };
+        let reported = state.ledger.reported(sequence, block);
         debug_assert!(reported.is_ok(), "it was just added");
     }
 
@@ -183,32 +181,10 @@ impl Queue {
     #[inline(never)]
     fn deliver_all<'a>(&'a self, mut state: MutexGuard<'a, State>) {
         state.delivering = true;
-        loop {
-            match state.ledger.next_over() {
-                None => break,
-                Some(next) if next.wants_estimate || next.payload.number.is_some() => {
-                    self.locate_next(&mut state);
-                }
-                Some(_) => {}
-            }
-            let put = |over: &mut IsochDone, report| over.block.set_report(report);
-            let Some((ticket, over)) = state.ledger.pop_with(put) else { break };
-            let Ticket { pool, handed_over_in, cold_start, .. } = ticket;
-            let report = over.block.report();
-            if let Some((number, first)) = over.number.zip(report.first) {
-                self.clock().source.is_number_of(number, first);
-            }
-            self.doubt_next(&mut state, report);
-            self.learn(&mut state, report, cold_start);
-            let Some(pool) = pool else {
-                state.filler.push(over.block);
-                continue;
-            };
-            state.statistics.count(report, over.block.packets(), over.block.ending().carried, handed_over_in);
+        while let Some(block) = self.next_to_tell(&mut state) {
             let sink = Arc::clone(&state.sink);
             state.telling = true;
             drop(state);
-            let block = Block::from_parts(over.block, pool);
             let completion = Completion { block, timing: Arc::clone(&self.shared) };
             tell(|| sink.completed(completion));
             state = lock(&self.state);
@@ -228,10 +204,70 @@ impl Queue {
         }
     }
 
+    /// The next transfer in order, if it is over, with all that can be told of it.
+    #[inline(never)]
+    fn next_to_tell(&self, state: &mut State) -> Option<Block> {
+        loop {
+            let (ticket, block) = match state.ledger.pop_follower() {
+                Some((ticket, block)) => {
+                    self.learn_follower(state, block.report());
+                    (ticket, block)
+                }
+                None if !state.ledger.is_next_over() => return None,
+                None => self.pop_other(state)?,
+            };
+            let Some(pool) = ticket.pool else {
+                state.filler.push(block);
+                continue;
+            };
+            let carried = block.ending().carried;
+            state.statistics.count(block.report(), block.packets(), carried, ticket.handed_over_in);
+            return Some(Block::from_parts(block, pool));
+        }
+    }
+
+    /// The next transfer in order, if it is over, whose place has to be found out.
+    #[inline(never)]
+    fn pop_other(&self, state: &mut State) -> Option<(Ticket, CoreBlock)> {
+        let next = state.ledger.next_over()?;
+        if next.wants_estimate || next.returned.ending().number.is_some() {
+            self.locate_next(state);
+        }
+        let (ticket, block) = state.ledger.pop()?;
+        let report = block.report();
+        if let Some((number, first)) = block.ending().number.zip(report.first) {
+            self.clock().source.is_number_of(number, first);
+        }
+        self.doubt_next(state, report);
+        self.learn(state, report, ticket.cold_start);
+        Some((ticket, block))
+    }
+
+    /// What a transfer that just followed teaches. Of a stream that is known as well as it will be, that is its end
+    /// alone.
+    #[inline(always)]
+    fn learn_follower(&self, state: &mut State, report: &Report) {
+        self.doubt_next(state, report);
+        if state.described != Some(report.source) || state.accepted_end.is_none() {
+            self.learn(state, report, None);
+            return;
+        }
+        if let Some((first, end)) = report.first.zip(report.end())
+            && !state.ledger.is_next_over()
+        {
+            self.learn_end(state, first, end - self.silence(), report.seen);
+        }
+    }
+
     /// How long before it began the stream that runs was handed over: as soon as the clock knows well enough when that
     /// was, and not from a completion that was late or a clock that is only just beginning to learn.
     fn learn_lead(&self, state: &mut State, uncertainty: u64) {
         let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
+        if uncertainty > 0 && state.ledger.is_settled() {
+            // It will never be known better.
+            state.cold_start = None;
+            return;
+        }
         let source = &self.clock().source;
         let (began, error) = source.time_of(first);
         // Leads are measured by the same completions as positions.
@@ -246,7 +282,23 @@ impl Queue {
         self.pump(state, None);
     }
 
+    /// The clock learns when a transfer was seen to be over.
+    #[inline(always)] // of nearly every transfer
+    fn learn_end(&self, state: &mut State, first: u64, end: u64, seen: Time) {
+        if let Some(slip) = self.clock().source.completed(&mut state.track, first, end, seen) {
+            if state.may_slide {
+                state.ledger.slid(slip.frames);
+                state.supplied_until = Time::ZERO;
+                state.cold_start = None;
+            }
+            // What the ledger counts from here on has the slip in it already.
+            state.track = StreamTrack::new();
+            state.described = None;
+        }
+    }
+
     /// What a report teaches about the clock, the lead and the end of the queue.
+    #[inline(never)]
     fn learn(&self, state: &mut State, report: &Report, cold_start: Option<Time>) {
         if self.capabilities.start == StartSupport::Anchored
             && report.outcome == Outcome::Completed
@@ -271,25 +323,19 @@ impl Queue {
             // What was estimated is revised once; and the one with which that happens is still told as before.
             let is_sure = report.source != FrameSource::Estimated || report.uncertainty == 0;
             let is_revised = is_settled && !was_settled;
+            let is_steady = is_settled && !is_revised && state.cold_start.is_none();
+            state.described = is_steady.then_some(report.source);
             if ((is_sure || is_settled) && !is_revised) || source.is_fresh() {
                 state.describe_track(report.source);
                 // Of what was seen to be over at one time, the last says most: it had been so for the shortest time.
-                let says_most = state.ledger.next_over().is_none();
+                let says_most = !state.ledger.is_next_over();
                 let defines = state.defined_by.take().filter(|_| source.is_fresh());
                 let (told_at, seen) = match defines {
                     Some((length, seen)) => (first + length, seen),
                     None => (end - self.silence(), report.seen),
                 };
-                if (says_most || defines.is_some())
-                    && let Some(slip) = source.completed(&mut state.track, first, told_at, seen)
-                {
-                    if state.may_slide {
-                        state.ledger.slid(slip.frames);
-                        state.supplied_until = Time::ZERO;
-                        state.cold_start = None;
-                    }
-                    // What the ledger counts from here on has the slip in it already.
-                    state.track = StreamTrack::new();
+                if says_most || defines.is_some() {
+                    self.learn_end(state, first, told_at, seen);
                 }
             }
             // What the clock knows changes slowly, and may never do.
@@ -326,19 +372,6 @@ struct Nobody;
 
 impl CompletionSink for Nobody {
     fn completed(&self, _: Completion) {}
-}
-
-/// What the bus told, in the ledger's words. Whatever has to be estimated is, when its turn has come.
-fn bus_report(block: &CoreBlock) -> BusReport {
-    let Ending { outcome, first, seen, .. } = *block.ending();
-    BusReport {
-        outcome,
-        began: block.packets().iter().any(|packet| packet.status != PacketStatus::Cancelled),
-        first,
-        estimate: None,
-        defines_frames: false,
-        seen,
-    }
 }
 
 #[cfg(all(test, not(shuttle)))]

@@ -1,10 +1,9 @@
 //! usbmon beside an open device: the frame of each request that comes back.
 
-use isoch_core::clock::unwrap::Counter;
+use isoch_core::clock::unwrap::{Counter, Number};
 
 use super::{Completion, Follower, Usbmon};
 use crate::Error;
-use crate::bus::Number;
 
 pub(in super::super) struct Watching {
     usbmon: Usbmon,

@@ -10,7 +10,7 @@ use isoch_core::{
     Block, Capabilities, ClockSupport, FrameSource, Lengths, Outcome, Results, Start, StartSupport, Time,
 };
 
-use crate::bus::{BusDevice, DataReport, DataRequest, HandedOver, IsochDone, IsochPort, IsochReports};
+use crate::bus::{BusDevice, DataReport, DataRequest, HandedOver, IsochPort, IsochReports};
 use crate::clock::{EstimatedClock, FrameClock, Host};
 use crate::device::DeviceInformation;
 use crate::sync::{Arc, Mutex, Weak, lock};
@@ -139,7 +139,7 @@ impl Machine {
     }
 
     /// What is over is given back.
-    pub(super) fn reap(&mut self) -> VecDeque<IsochDone> {
+    pub(super) fn reap(&mut self) -> VecDeque<Block> {
         let mut done = VecDeque::new();
         while self.is_over() {
             let Some(Flight { id, mut block, .. }) = self.flights.pop_front() else { break };
@@ -147,7 +147,7 @@ impl Machine {
             let ending = block.ending_mut();
             (ending.id, ending.outcome, ending.seen) = (id, Outcome::Completed, Time::from_nanos(self.now));
             self.now += 3_000;
-            done.push_back(IsochDone { block, number: None });
+            done.push_back(block);
         }
         done
     }

@@ -29,8 +29,14 @@ fn run(by: u64, at: u64, count: u64, renew: bool) -> (Vec<(u64, u64)>, i64) {
         let true_first = 100 + id * FRAMES + if id < at { 0 } else { by };
         let latency = Duration::from_micros(10 + id * 7919 % 40);
         let seen = Time::from_nanos(1 << 40) + FRAME * (true_first + FRAMES) as u32 + latency;
-        let estimate =
-            Estimate { first: true_first * 8, uncertainty: 4, late: 0, not_before: 0, not_after: u64::MAX };
+        let estimate = Estimate {
+            first: true_first * 8,
+            uncertainty: 4,
+            late: 0,
+            seen,
+            not_before: 0,
+            not_after: u64::MAX,
+        };
         let mut block = Block::new(Box::new(Box::<[u8]>::default()), 1, 0);
         block.push_packet(0, 0);
         *block.ending_mut() = Ending { seen, ..Ending::default() };

@@ -171,8 +171,8 @@ impl FrameClock {
     }
 
     /// Where a transfer of `length` microframes that was seen to be over at `seen` began, as far as the
-    /// clock can tell; not before `earliest`, and not after `latest`. `shown`: how many of its stream are over by then,
-    /// the earliest of which will be believed.
+    /// clock can tell; not before `earliest`, and not after `latest`. `shown`: at how many moments its stream was seen by
+    /// then, the earliest of which will be believed.
     pub(crate) fn estimate_start(
         &self,
         seen: Time,
@@ -192,7 +192,7 @@ impl FrameClock {
         let late = microframes(uncertainty.saturating_add(source.wander_of(shown)));
         let uncertainty = microframes(uncertainty);
         let late = late.saturating_sub(uncertainty);
-        Estimate { first: end.saturating_sub(length), uncertainty, late, not_before, not_after }
+        Estimate { first: end.saturating_sub(length), uncertainty, late, seen, not_before, not_after }
     }
 }
 

@@ -94,7 +94,7 @@ impl Number {
         let number = u64::from(self.value).saturating_mul(self.counter.unit.microframes()).cast_signed();
         let frame = MICROFRAMES_PER_FRAME as i64;
         let offset = own.saturating_sub(number);
-        (offset + frame / 2).div_euclid(frame) * frame
+        offset.saturating_add(frame / 2).div_euclid(frame) * frame
     }
 
     /// The microframe with this number nearest to `expected`.

@@ -85,6 +85,8 @@ pub struct Estimate {
     pub uncertainty: u64,
     /// By how many more it may be too late: of several completions, all are late.
     pub late: u64,
+    /// When the end was seen that it goes by.
+    pub seen: Time,
     /// The microframe before which it cannot have begun, because the bus had not got it; 0 if nobody knows.
     /// A transfer is seen to be over late, by as much as the program is held up: so this bounds the error.
     pub not_before: u64,
@@ -104,8 +106,6 @@ pub struct NextOver<'a, T> {
     /// Whether only an estimate can tell where it was, or may tell it better. Most transfers just follow another; so
     /// nothing is estimated before it is asked for.
     pub wants_estimate: bool,
-    /// Transfers of its stream that showed before where it is.
-    pub shown: u32,
 }
 
 struct Entry<K, T> {
@@ -446,7 +446,6 @@ impl<K, T: Returned> Ledger<K, T> {
             seen: ending.seen,
             returned,
             wants_estimate: !counted && !told && ending.outcome == Outcome::Completed,
-            shown: if facts.idle_bus { 0 } else { self.progress.shown() },
         })
     }
 
@@ -478,6 +477,13 @@ impl<K, T: Returned> Ledger<K, T> {
             i128::from(seen.as_nanos()) - i128::from(self.config.length(*intervals)) * 125_000
         };
         ends.min_by_key(began)
+    }
+
+    /// At how many moments the stream of the next transfer in order was seen to be where it is, with this one.
+    #[must_use]
+    pub fn shown_by(&self, seen: Time) -> u32 {
+        let begins = self.entries.front().is_none_or(|entry| entry.facts.idle_bus);
+        if begins { 1 } else { self.progress.shown_by(seen) }
     }
 
     /// It was found out since in which microframe the next transfer in order began.

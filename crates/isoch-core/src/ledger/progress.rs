@@ -8,7 +8,7 @@ use super::segment::{Segment, Settled};
 use super::{Estimate, Facts, LedgerConfig, Revision};
 use crate::block::Ending;
 use crate::status::{FrameSource, Gap, GapCause, Outcome, Start};
-use crate::time::MICROFRAMES_PER_FRAME;
+use crate::time::{MICROFRAMES_PER_FRAME, Time};
 
 /// How a transfer ended.
 #[derive(Clone, Copy)]
@@ -100,9 +100,9 @@ impl Progress {
         self.segment.is_none()
     }
 
-    /// Transfers of the stream that showed so far where it is, if that is still to be settled.
-    pub(super) fn shown(&self) -> u32 {
-        self.segment.as_ref().map_or(0, Segment::transfers)
+    /// At how many moments the stream showed where it is, with this one.
+    pub(super) fn shown_by(&self, seen: Time) -> u32 {
+        self.segment.as_ref().map_or(1, |segment| segment.shown_by(seen))
     }
 
     /// The stream lies so many frames later than was counted.
@@ -160,7 +160,8 @@ impl Progress {
         }
         // A pause so short that it may have been none is no gap, and not known to be none.
         let continues = entry.start == Start::Continue && self.owed_from.is_some();
-        let doubtful = hole.is_none() && entry.idle_bus && continues && place.uncertainty > 0;
+        let unsure = place.uncertainty > 0 || self.uncertainty > 0;
+        let doubtful = hole.is_none() && entry.idle_bus && continues && unsure;
         let begun = Begun {
             id: entry.id,
             first: place.first,
@@ -174,7 +175,9 @@ impl Progress {
         let end = place.first.map(|first| first.saturating_add(entry.length));
         self.owed_from = self.owed_after(entry, &ended, end);
         if !nowhere {
-            self.counted_to = end;
+            // Where it was to begin is not where it began, on a bus that tells neither: the next will show it.
+            let wished = place.source == FrameSource::Assumed && self.config.frames == FrameSource::Estimated;
+            self.counted_to = end.filter(|_| !wished);
         } else if entry.idle_bus {
             // The new stream that it was to begin is begun by the next.
             self.counted_to = None;
@@ -245,13 +248,15 @@ impl Progress {
         if !continues || !(self.config.gaps || entry.placed.is_some()) {
             return None;
         }
-        let owed = self.owed_from?;
-        let after = place.first?.checked_sub(owed)?;
+        let (owed, first) = self.owed_from.zip(place.first)?;
+        // It began anew, even if it did not by how the stream before it is thought to have ended.
+        let surely = self.uncertainty >= self.config.period && entry.idle_bus && !entry.doubtful;
+        let after = first.checked_sub(owed).or(surely.then_some(0))?;
         // Where it may have followed, only a hole that is longer than what may be wrong is one.
         if entry.doubtful && after <= place.uncertainty.saturating_add(self.uncertainty) {
             return None;
         }
-        let intervals = after / self.config.period;
+        let intervals = (after / self.config.period).max(u64::from(surely));
         let cause = if entry.idle_bus { GapCause::QueueRanDry } else { GapCause::Late };
         // Its end may be wrong, and so may its beginning: where the stream before it stood.
         let uncertainty = place.uncertainty.saturating_add(self.uncertainty).div_ceil(MICROFRAMES_PER_FRAME);
@@ -278,12 +283,12 @@ impl Progress {
     fn settle(&mut self, entry: &Facts, place: Place, begun: &Begun<'_>) -> Option<Settled> {
         let named = place.source == FrameSource::Assumed && entry.asked().is_some();
         if entry.idle_bus || self.counted_to.is_none() || named {
-            self.uncertainty = 0;
+            let before = std::mem::take(&mut self.uncertainty);
             self.segment = None;
             self.streams += 1;
             if place.source == FrameSource::Estimated {
                 self.uncertainty = place.uncertainty;
-                self.segment = Segment::new(begun, self.owed_from);
+                self.segment = Segment::new(begun, self.owed_from, before);
             }
             return None;
         }

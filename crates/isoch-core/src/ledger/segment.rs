@@ -8,14 +8,17 @@
 //! for eight transfers and more, and a beginning that is settled a frame beside is never put right. A stream begins with a
 //! frame: once only one frame is possible, its beginning is certain, the clock goes on learning from it, and the next
 //! pause is measured as well as the first. While two are possible and waiting helps, it is worth the wait.
+//!
+//! Why count moments, and not transfers? A program that was held up finds many to be over at one moment. They all say the
+//! same then, and it is late by as long as the program was held up.
 
 use super::Estimate;
 use super::progress::Begun;
 use super::report::{Revision, run_of_intervals};
 use crate::status::Gap;
-use crate::time::MICROFRAMES_PER_FRAME;
+use crate::time::{MICROFRAMES_PER_FRAME, Time};
 
-/// How many transfers of a new segment must have completed before its estimated start is revised.
+/// At how many moments transfers of a new segment must have been seen to be over before its estimated start is revised.
 const SETTLED_AFTER: u32 = 8;
 /// As long as several positions are possible because the bus wanders, more are waited for, up to so many.
 const SETTLED_AT_LAST: u32 = 64;
@@ -24,7 +27,7 @@ const WANDERS: u64 = 2;
 
 /// By how many microframes estimates that say the same may differ.
 const AGREEMENT: u64 = 3;
-/// So many that say the same were not late, or all by the same.
+/// So many moments that say the same were not late, or all by the same.
 const PUNCTUAL: u32 = 3;
 
 /// A segment of a stream that began at an estimated position, until it has settled.
@@ -34,15 +37,27 @@ pub(super) struct Segment {
     id: u64,
     /// Microframe at which it is taken to have begun.
     first: u64,
-    /// Where the stream stood before, and the hole as reported: only if frames were owed.
-    owed: Option<(u64, Gap)>,
+    /// Only if frames were owed.
+    owed: Option<Owed>,
     /// The earliest estimate so far.
     best: Estimate,
-    /// Estimates that say the same, but for a part of a frame.
+    /// Moments that say the same, but for a part of a frame.
     agreeing: u32,
-    /// Microframes of the segment that are over, and transfers.
+    /// Microframes of the segment that are over.
     length: u64,
-    transfers: u32,
+    /// Moments at which it was seen where it is, and the last of them.
+    shown: u32,
+    seen: Time,
+}
+
+/// What was owed when a segment began.
+#[derive(Debug)]
+struct Owed {
+    /// Where the stream stood before, and by how many microframes that may be wrong.
+    from: u64,
+    uncertainty: u64,
+    /// The hole as reported.
+    was: Gap,
 }
 
 /// What became of an estimated start.
@@ -56,11 +71,12 @@ pub(super) struct Settled {
 }
 
 impl Segment {
-    /// A segment that `begun` begins; it went on from `owed`.
-    pub(super) fn new(begun: &Begun<'_>, owed: Option<u64>) -> Option<Self> {
+    /// A segment that `begun` begins; it went on from `owed`, which may be wrong by `uncertainty`.
+    pub(super) fn new(begun: &Begun<'_>, owed: Option<u64>, uncertainty: u64) -> Option<Self> {
         let (first, best) = begun.first.zip(begun.estimate)?;
-        let owed = owed.zip(begun.hole.cloned());
-        Some(Segment { id: begun.id, first, owed, best, agreeing: 1, length: begun.length, transfers: 1 })
+        let owed = owed.zip(begun.hole.cloned()).map(|(from, was)| Owed { from, uncertainty, was });
+        let (id, length, seen) = (begun.id, begun.length, best.seen);
+        Some(Segment { id, first, owed, best, agreeing: 1, length, shown: 1, seen })
     }
 
     /// Takes the next transfer. Returns whether that was enough to settle.
@@ -71,20 +87,22 @@ impl Segment {
             if first.saturating_add(AGREEMENT) < self.best.first {
                 self.agreeing = 0;
             }
-            self.agreeing += u32::from(first <= self.best.first.saturating_add(AGREEMENT));
+            self.shown = self.shown_by(estimate.seen);
+            let agrees = first <= self.best.first.saturating_add(AGREEMENT);
+            self.agreeing += u32::from(agrees && (estimate.seen != self.seen || self.agreeing == 0));
+            self.seen = estimate.seen;
             self.best.first = self.best.first.min(first);
             self.best.uncertainty = self.best.uncertainty.min(estimate.uncertainty);
             self.best.late = self.best.late.min(estimate.late);
         }
         self.length = self.length.saturating_add(begun.length);
-        self.transfers += 1;
-        let may_tell_more = self.best.late >= WANDERS && self.transfers < SETTLED_AT_LAST;
+        let may_tell_more = self.best.late >= WANDERS && self.shown < SETTLED_AT_LAST;
         self.may_settle() && (!may_tell_more || self.is_exact(period))
     }
 
     /// Whether enough of it was seen, though more may say it better.
     pub(super) fn may_settle(&self) -> bool {
-        self.transfers >= SETTLED_AFTER
+        self.shown >= SETTLED_AFTER
     }
 
     /// Whether only one position is possible.
@@ -92,27 +110,28 @@ impl Segment {
         self.agreeing >= PUNCTUAL && self.best.rounded_by_time(period).uncertainty == 0
     }
 
-    /// How many are over.
-    pub(super) fn transfers(&self) -> u32 {
-        self.transfers
+    /// At how many moments it was seen where it is, with this one.
+    pub(super) fn shown_by(&self, seen: Time) -> u32 {
+        self.shown.saturating_add(u32::from(seen != self.seen))
     }
 
     pub(super) fn settle(mut self, period: u64) -> Settled {
-        // Whoever was held up sees several ends at one time, and no two of these say the same.
+        // Whoever was held up, and so saw an end late, is not held up by the same again and again.
         if self.agreeing >= PUNCTUAL {
             (self.best.not_before, self.best.not_after) = (0, u64::MAX);
         }
         let best = self.best.rounded(period);
-        let Some((owed, was)) = self.owed else {
+        let Some(Owed { from, uncertainty, was }) = self.owed else {
             let shift = best.first.wrapping_sub(self.first) as i64;
             return Settled { revision: None, shift, uncertainty: best.uncertainty };
         };
         // A start cannot lie before the end of what ran before it, and lies a whole number of intervals
-        // after it.
-        let intervals = best.first.saturating_sub(owed).div_ceil(period);
-        let start = owed.saturating_add(intervals.saturating_mul(period));
-        let in_frames = best.uncertainty.div_ceil(MICROFRAMES_PER_FRAME);
-        let is = run_of_intervals(owed, intervals, period, in_frames, was.cause).unwrap_or(Gap {
+        // after it; but it is no worse known than that end.
+        let intervals = best.first.saturating_sub(from).div_ceil(period);
+        let behind = from.saturating_add(intervals.saturating_mul(period));
+        let start = if uncertainty == 0 { behind } else { best.first };
+        let in_frames = best.uncertainty.saturating_add(uncertainty).div_ceil(MICROFRAMES_PER_FRAME);
+        let is = run_of_intervals(from, intervals, period, in_frames, was.cause).unwrap_or(Gap {
             frames: was.frames.start..was.frames.start,
             intervals: 0,
             uncertainty: in_frames,

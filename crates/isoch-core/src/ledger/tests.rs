@@ -50,11 +50,12 @@ pub(super) fn report(outcome: Outcome, first: Option<u64>) -> Back {
     Back { ending, began: true, estimate: None, defines_frames: false, told: Report::default() }
 }
 
+fn estimate(first: u64, uncertainty: u64) -> Estimate {
+    Estimate { first, uncertainty, late: 0, seen: Time::ZERO, not_before: 0, not_after: u64::MAX }
+}
+
 pub(super) fn estimated(first: u64, uncertainty: u64) -> Back {
-    Back {
-        estimate: Some(Estimate { first, uncertainty, late: 0, not_before: 0, not_after: u64::MAX }),
-        ..report(Outcome::Completed, None)
-    }
+    Back { estimate: Some(estimate(first, uncertainty)), ..report(Outcome::Completed, None) }
 }
 
 /// With another name.
@@ -62,15 +63,18 @@ pub(super) fn named(id: u64, end: &Back) -> Back {
     Back { ending: Ending { id, ..end.ending }, ..end.clone() }
 }
 
-/// The next in order, with the clock asked for what it is asked for.
+/// The next in order, with the clock asked for what it is asked for. Each is seen to be over at another moment.
 pub(super) fn pop(ledger: &mut Ledger<(), Back>) -> Option<Back> {
     let next = ledger.next_over()?;
     let estimate = next.returned.estimate.filter(|_| next.wants_estimate);
     let defines_frames = next.returned.defines_frames;
     if let Some(estimate) = estimate {
-        ledger.estimated(estimate, defines_frames);
+        let seen = Time::from_nanos(ledger.next_to_pop());
+        ledger.estimated(Estimate { seen, ..estimate }, defines_frames);
     }
-    ledger.pop().map(|((), back)| back)
+    // What one way tells of a transfer that just follows, the other does.
+    let popped = if ledger.next_to_pop().is_multiple_of(2) { ledger.pop_follower() } else { None };
+    popped.or_else(|| ledger.pop()).map(|((), back)| back)
 }
 
 /// Hands a transfer over, reports it and pops it.

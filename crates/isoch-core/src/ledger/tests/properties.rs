@@ -52,6 +52,7 @@ fn any_transfer() -> impl Strategy<Value = Transfer> {
                 first,
                 uncertainty,
                 late: uncertainty / 3,
+                seen: Time::ZERO,
                 not_before: 0,
                 not_after: u64::MAX,
             }),

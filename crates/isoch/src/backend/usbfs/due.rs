@@ -53,6 +53,11 @@ impl DueEnd {
         self.last.is_some_and(|last| after(last, length) <= after(now, SOON))
     }
 
+    /// Whether all of it should have been over for so long.
+    pub(super) fn is_overdue(&self, margin: u64, now: Time) -> bool {
+        self.last.is_some_and(|last| after(after(last, self.queued), margin) < now)
+    }
+
     /// Whether the last one is still to come for so long at least.
     pub(super) fn lasts(&self, margin: u64, now: Time) -> bool {
         self.last.is_some_and(|last| after(last, self.queued) > after(now, margin))
@@ -99,6 +104,8 @@ mod tests {
         }
         assert_eq!(asked, 10);
         assert!(due.lasts(MILLISECOND * 8, now) && !due.lasts(MILLISECOND * 9, now));
+        assert!(!due.is_overdue(0, now) && !due.is_overdue(MILLISECOND, at(21_000)));
+        assert!(due.is_overdue(MILLISECOND, at(21_020)));
     }
 
     #[test]

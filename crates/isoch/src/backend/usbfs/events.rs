@@ -352,6 +352,7 @@ impl Shared {
     /// and is the kernel's until then; but the node is "hung up" from now on, and would wake us all the time.
     fn unplugged(&self, state: &mut State) {
         state.gone = true;
+        self.changed.notify_all();
         self.wakes.forget(&self.node);
     }
 

@@ -44,6 +44,7 @@ impl IsochPort for UsbfsPort {
 
     fn submit(&self, id: u64, mut block: Block, _start: Start) -> Result<HandedOver, (Block, Error)> {
         let shared = self.shared();
+        let intervals = block.packets().len() as u64;
         let mut guard = shared.lock();
         let state = &mut *guard;
         let now = shared.now();
@@ -69,9 +70,12 @@ impl IsochPort for UsbfsPort {
                 }
             }
         }
+        // What was far when this began may not have been any more when the kernel got it.
+        let margin = shared.margin() + pipe.interval * intervals;
+        let given = shared.now();
         let continuity = match last {
-            Last::Far => Continuity::Unbroken,
-            _ => shared.continuity(state, self.pipe, last),
+            Last::Far(_) if pipe.due.lasts(margin, given) => Continuity::Unbroken,
+            _ => shared.continuity(state, self.pipe, last, given),
         };
         Ok(HandedOver { continuity: Some(continuity), at: Some(now), ..HandedOver::default() })
     }
@@ -122,7 +126,7 @@ enum Last {
     /// It had nothing: a new stream begins.
     None,
     /// It ends so late that what is submitted now surely follows.
-    Far,
+    Far(Submitted),
     /// It may end any moment.
     Near(Submitted),
 }
@@ -131,22 +135,25 @@ impl Shared {
     /// What the kernel has of an endpoint before something is submitted. If that is about to end, everything that is
     /// over is taken back first.
     fn last_request(&self, state: &mut State, pipe: u64, now: Time) -> Last {
-        let margin = 1_000_000 * self.facts.follows_within.unwrap_or(2);
-        match state.pipe(pipe) {
-            Some(pipe) if pipe.requests.is_empty() => return Last::None,
-            Some(pipe) if pipe.due.lasts(margin, now) => return Last::Far,
-            _ => self.reap_early(state),
+        let margin = self.margin();
+        let Some(Pipe { requests, due, .. }) = state.pipe(pipe) else { return Last::None };
+        match requests.back() {
+            None => return Last::None,
+            Some(last) if due.lasts(margin, now) => return Last::Far(last.submitted),
+            Some(_) => self.reap_early(state),
         }
-        if let Some(pipe) = state.pipe(pipe) {
-            pipe.is_under_way(now);
-            if pipe.due.lasts(margin, now) {
-                return Last::Far;
-            }
-        }
-        match state.pipe(pipe).and_then(|pipe| pipe.requests.back()) {
-            Some(request) => Last::Near(request.submitted),
+        let Some(pipe) = state.pipe(pipe) else { return Last::None };
+        pipe.is_under_way(now);
+        match pipe.requests.back() {
             None => Last::None,
+            Some(last) if pipe.due.lasts(margin, now) => Last::Far(last.submitted),
+            Some(last) => Last::Near(last.submitted),
         }
+    }
+
+    /// How long before the end of what the kernel has, in nanoseconds, more of it surely follows.
+    fn margin(&self) -> u64 {
+        1_000_000 * self.facts.follows_within.unwrap_or(2)
     }
 
     /// Not all of the last transfer was taken.
@@ -166,20 +173,29 @@ impl Shared {
     }
 
     /// Whether what was just submitted follows `last`: surely so if that is not over even now. This is how a queue that
-    /// ran dry is found out for certain, where the driver goes by that; nothing else tells.
+    /// ran dry is found out for certain, where the driver goes by that; nothing else tells. `given`: when the kernel had it
+    /// at the latest.
     #[inline(never)]
-    fn continuity(&self, state: &mut State, pipe: u64, last: Last) -> Continuity {
+    fn continuity(&self, state: &mut State, pipe: u64, last: Last, given: Time) -> Continuity {
         let continuity = match last {
             Last::None => Continuity::Broken,
-            Last::Far => Continuity::Unbroken,
-            Last::Near(_) if self.facts.follows_within.is_some() => Continuity::Doubtful,
-            Last::Near(submitted) => {
+            Last::Far(_) | Last::Near(_) if self.facts.follows_within.is_some() => Continuity::Doubtful,
+            Last::Far(submitted) | Last::Near(submitted) => {
                 self.reap_early(state);
-                let mut requests = state.pipe(pipe).into_iter().flat_map(|pipe| &pipe.requests);
-                match requests.any(|request| request.submitted == submitted) {
-                    true => Continuity::Unbroken,
+                let margin = self.margin();
+                match state.pipe(pipe) {
+                    Some(pipe) if pipe.requests.iter().any(|request| request.submitted == submitted) => {
+                        Continuity::Unbroken
+                    }
+                    // The program was stopped meanwhile, for longer than all of it lasts: if this had followed, it would
+                    // be over, too.
+                    Some(pipe) if pipe.due.is_overdue(margin, given) => Continuity::Broken,
+                    // The same, but it is over: it did follow, or the program was stopped twice in this call.
+                    Some(pipe) if pipe.requests.is_empty() && matches!(last, Last::Far(_)) => {
+                        Continuity::Unbroken
+                    }
                     // It ended while the other was submitted.
-                    false => Continuity::Doubtful,
+                    _ => Continuity::Doubtful,
                 }
             }
         };

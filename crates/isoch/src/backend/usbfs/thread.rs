@@ -46,7 +46,9 @@ fn set_priority(priority: u8) -> Result<(), Error> {
     }
     Err(error::permission(
         format_args!("real-time priority {priority}"),
-        "allow it with `ulimit -r 50` or a line `@audio - rtprio 50` in /etc/security/limits.d/50-realtime.conf, or \
-         leave `priority` out",
+        format_args!(
+            "allow it with `ulimit -r {priority}`, or for good with what `isoch doctor` says of real-time rights; or leave \
+             `priority` out"
+        ),
     ))
 }

@@ -45,6 +45,7 @@ fn begin(shared: &Shared, request: DataRequest, done: &Arc<dyn DataReport>) -> R
         DataTarget::Control(setup) => (for_request(shared, &state, setup), None),
         DataTarget::Endpoint(endpoint) => {
             let interface = shared.interface_of(&state, endpoint).ok_or_else(|| missing(endpoint))?;
+            state.check_usable(interface.number)?;
             (interface, Some(endpoint))
         }
     };

@@ -155,9 +155,7 @@ impl BusDevice for WindowsDevice {
         }
         let missing = || refusals::not_in_force(endpoint);
         let interface = shared.interface_of(&state, endpoint).ok_or_else(missing)?;
-        if state.changing.contains(&interface.number) {
-            return Err(refusals::being_changed(interface.number));
-        }
+        state.check_usable(interface.number)?;
         let setting = state.setting(interface.number);
         let found = shared.configuration.interface(interface.number);
         let found =

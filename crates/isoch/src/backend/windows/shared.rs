@@ -305,9 +305,7 @@ impl State {
         {
             return Err(refusals::pending(interface));
         }
-        if self.changing.contains(&interface) {
-            return Err(refusals::being_changed(interface));
-        }
+        self.check_usable(interface)?;
         self.changing.push(interface);
         let (mut pipes, mut buffers) = (Vec::new(), Vec::new());
         for pipe in self.pipes.iter_mut().filter(|pipe| is_on(pipe)) {
@@ -317,6 +315,14 @@ impl State {
             buffers.extend(pipe.buffers.drain().map(|(_, buffer)| buffer));
         }
         Ok((pipes, buffers))
+    }
+
+    /// Fails if nothing can begin on an interface, because its alternate setting is being changed.
+    pub(super) fn check_usable(&self, interface: u8) -> Result<(), Error> {
+        match self.changing.contains(&interface) {
+            true => Err(refusals::being_changed(interface)),
+            false => Ok(()),
+        }
     }
 
     /// Now it is changed; if `before` is still in force, `pipes` go on.

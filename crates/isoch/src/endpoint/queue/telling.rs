@@ -67,8 +67,8 @@ impl Queue {
         {
             self.locate(state, number, intervals, seen);
         }
-        if let Some(NextOver { wants_estimate: true, shown, .. }) = state.ledger.next_over() {
-            self.estimate(state, shown + 1);
+        if let Some(NextOver { wants_estimate: true, .. }) = state.ledger.next_over() {
+            self.estimate(state);
         }
     }
 
@@ -81,11 +81,11 @@ impl Queue {
     }
 
     #[cold]
-    fn estimate(&self, state: &mut State, shown: u32) {
+    fn estimate(&self, state: &mut State) {
         let Some((intervals, seen)) = state.ledger.tells_most(|ticket| ticket.is_certain) else { return };
         let length = (intervals * self.timing.period_microframes()).saturating_sub(self.silence());
         let bounds = self.start_bounds(state, state.ledger.next_to_pop());
-        let estimate = self.clock().estimate_start(seen, length, bounds, shown);
+        let estimate = self.clock().estimate_start(seen, length, bounds, state.ledger.shown_by(seen));
         let defines = self.clock().source.is_fresh();
         state.defined_by = defines.then_some((length, seen));
         state.ledger.estimated(estimate, defines);
@@ -97,9 +97,11 @@ impl Queue {
         let lead = state.placer.lead();
         let half_step = Duration::from_micros(state.placer.config().start_granule.saturating_mul(125)) / 2;
         let Some(ticket) = state.ledger.ticket(sequence) else { return (None, None) };
-        let shortest = lead.lead.saturating_sub(half_step + lead.uncertainty);
-        let longest = lead.lead + half_step + lead.uncertainty;
         let is_learnt = lead.observations >= LEARNT;
+        // From few observations it may be that much more than it is.
+        let doubt = if is_learnt { Duration::ZERO } else { half_step };
+        let shortest = lead.lead.saturating_sub(half_step + lead.uncertainty + doubt);
+        let longest = lead.lead + half_step + lead.uncertainty;
         let earliest = ticket.handed_over_at.map(|at| at + shortest);
         (earliest, ticket.handed_over_by.filter(|_| is_learnt).map(|by| by + longest))
     }
@@ -261,18 +263,18 @@ impl Queue {
 
     /// How long before it began the stream that runs was handed over: as soon as the clock knows well enough when that
     /// was, and not from a completion that was late or a clock that is only just beginning to learn.
-    fn learn_lead(&self, state: &mut State, uncertainty: u64) {
+    fn learn_lead(&self, state: &mut State) {
         let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
-        if uncertainty > 0 && state.ledger.is_settled() {
+        let is_sure = state.ledger.uncertainty() == 0;
+        if !is_sure && state.ledger.is_settled() {
             // It will never be known better.
             state.cold_start = None;
-            return;
         }
         let source = &self.clock().source;
         let (began, error) = source.time_of(first);
         // Leads are measured by the same completions as positions.
         let other = source.common_error() + source.wander();
-        if uncertainty > 0 || error.saturating_sub(other) > LEAD_ERROR {
+        if !is_sure || error.saturating_sub(other) > LEAD_ERROR {
             return;
         }
         state.cold_start = None;
@@ -310,7 +312,8 @@ impl Queue {
             let was_settled = std::mem::replace(&mut state.settled, is_settled) || is_new;
             if is_new {
                 state.track = StreamTrack::new();
-                state.began_certain = report.source != FrameSource::Estimated;
+                state.began_certain = matches!(report.source, FrameSource::Reported | FrameSource::Counted);
+                state.cold_start = None;
             }
             let source = &self.clock().source;
             if let Some(submitted_at) = cold_start {
@@ -340,12 +343,14 @@ impl Queue {
             }
             // What the clock knows changes slowly, and may never do.
             let begins = cold_start.is_some();
-            if state.cold_start.is_some() && (begins || report.id.is_multiple_of(LEAD_TRIED_EACH)) {
-                self.learn_lead(state, report.uncertainty);
+            let is_tried = begins || report.id.is_multiple_of(LEAD_TRIED_EACH);
+            if state.cold_start.is_some() && is_tried && !is_revised {
+                self.learn_lead(state);
             }
         }
         if report.outcome != Outcome::Completed {
             state.supplied_until = Time::ZERO;
+            state.described = None;
             state.recount();
         } else if state.accepted_end.is_none() {
             state.accepted_end = state.ledger.expected_end();

@@ -70,14 +70,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(kind: Kind, seed: u64) -> Run {
+    fn new(kind: Kind, seed: u64, blocks: u32) -> Run {
         let machine = Machine::new(kind, seed);
         let speaker = Speaker::new(&machine);
         let completions = Arc::new(CompletionQueue::new());
         let bus: Arc<dyn BusDevice> = Arc::clone(&speaker) as _;
         let sink = Arc::clone(&completions) as _;
         let queue = Queue::open(&bus, 0x01, Direction::Out, Speaker::timing(), sink).expect("an endpoint");
-        let blocks = queue.register(Layout::frames(4).blocks(6)).expect("memory");
+        let blocks = queue.register(Layout::frames(4).blocks(blocks)).expect("memory");
         let mut run = Run {
             machine,
             speaker,
@@ -194,7 +194,7 @@ impl Run {
 }
 
 fn starve(kind: Kind, seed: u64) -> Account {
-    let mut run = Run::new(kind, seed);
+    let mut run = Run::new(kind, seed, 6);
     run.run(1_000 * MILLISECOND);
     for _ in 0..TIMES {
         for stop in STOPS {
@@ -254,6 +254,30 @@ fn holes_are_known_in_the_end_where_frames_keep_time() {
 fn holes_are_known_in_the_end_where_frames_wander() {
     every_case(|slack, ppm| {
         check("UHCI", Kind { wanders: true, slack, interrupted: 300.0, ppm, lead: 10 }, seeds());
+    });
+}
+
+/// It is held up again as soon as it has refilled its queue: all of that is over at one moment, which says where it was
+/// half a second late.
+#[test]
+fn what_is_over_at_one_moment_is_not_seen_many_times() {
+    every_case(|slack, ppm| {
+        for (blocks, wanders) in [(8, false), (12, true), (12, false), (16, false)] {
+            let kind = Kind { wanders, slack, interrupted: 300.0, ppm, lead: 8 };
+            let mut run = Run::new(kind, u64::from(blocks), blocks);
+            run.run(1_000 * MILLISECOND);
+            for _ in 0..10 {
+                for between in [5 * MILLISECOND, BETWEEN] {
+                    run.stop(500 * MILLISECOND);
+                    run.run(between);
+                }
+            }
+            let Account { holes, misplaced, uncovered } = run.account;
+            assert!(holes.len() >= 18, "every stop makes a hole, these are {}", holes.len());
+            let lie = holes.iter().find(|hole| hole.is_lie());
+            assert!(lie.is_none(), "{blocks} blocks, {kind:?}: {lie:?}");
+            assert_eq!((misplaced, uncovered), (0, 0), "{blocks} blocks, {kind:?}");
+        }
     });
 }
 

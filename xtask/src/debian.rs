@@ -27,8 +27,11 @@ pub(crate) fn install(packages: &[Package]) -> Result<(), String> {
         .map_err(|error| format!("on Debian 12 or later, install as root: {missing}\n{error}"))
 }
 
+/// One at a time: tasks may run beside each other, and apt does not wait for lists that another fetches.
 fn apt(words: &str) -> Result<String, String> {
-    let mut apt = command("apt-get", ["-o", "DPkg::Lock::Timeout=600", "-qq", "-y"]);
+    let lock = std::env::temp_dir().join("isoch-apt.lock");
+    let mut apt = command("flock", [lock.as_os_str()]);
+    apt.args(["apt-get", "-o", "DPkg::Lock::Timeout=600", "-qq", "-y"]);
     apt.args(words.split(' ')).env("DEBIAN_FRONTEND", "noninteractive");
     output(apt)
 }

@@ -32,11 +32,11 @@ struct Refill {
 impl Refill {
     fn fill_and_submit(&self, mut block: Block) {
         let Some(out) = self.out.get() else { return };
-        let submitted = self.submitted.load(Ordering::Relaxed);
+        // The first are submitted by another thread than the others, and those may come meanwhile.
+        let submitted = self.submitted.fetch_add(1, Ordering::Relaxed);
         let bytes = block.bytes_mut();
         let from = submitted as usize * bytes.len() % REPEAT;
         bytes.copy_from_slice(&WAVE[from..from + bytes.len()]);
-        self.submitted.store(submitted + 1, Ordering::Relaxed);
         if let Err(rejected) = out.submit(block, Start::Continue) {
             isoch_benches::print(format_args!("not submitted: {rejected}"));
             self.end();
@@ -114,7 +114,7 @@ fn stream(node: &str, packets: u32, transfers: u32, depth: u32) -> Result<bool, 
     });
     out.set_sink(Arc::clone(&refill) as _);
     let out = refill.out.get_or_init(|| out);
-    while let Some(block) = blocks.take().now() {
+    for block in std::iter::from_fn(|| blocks.take().now()).take(depth as usize) {
         refill.fill_and_submit(block);
     }
     if out.clock().emulated_time().is_some() {

@@ -31,17 +31,32 @@ static void keep(long long *worst, long long reading) {
     if (reading > *worst) *worst = reading;
 }
 
+/* Microseconds from one reading of the performance counter to another. */
+static long long microseconds(LARGE_INTEGER from, LARGE_INTEGER to) {
+    LARGE_INTEGER ticks;
+    QueryPerformanceFrequency(&ticks);
+    return (to.QuadPart - from.QuadPart) * 1000000 / ticks.QuadPart;
+}
+
+/* How far a frame is from what it may be, up to so many microseconds after another. */
+static long long beside(ULONG frame, ULONG before, long long later) {
+    const long long frames = (LONG)(frame - before);
+    if (frames < 0) return -frames;
+    return frames > later / 1000 ? frames - later / 1000 : 0;
+}
+
 /* One look at all that tells frames. `then` and `at` are those of the last one. */
 static int look(WINUSB_INTERFACE_HANDLE usb, HANDLE tracking, ULONG *then, LARGE_INTEGER *at) {
     WINUSBX_FRAME_CLOCK clock;
     USB_FRAME_NUMBER_AND_QPC_FOR_TIME_SYNC_INFORMATION told;
     ULONG adjusted = *then, now;
-    LARGE_INTEGER before = *at;
+    LARGE_INTEGER before = *at, asked, last;
     long long ticks, ahead;
+    QueryPerformanceCounter(&asked);
     if (*then != 0 && !WinUsb_GetAdjustedFrameNumber(&adjusted, *at)) return failed("GetAdjustedFrameNumber");
     if (!WinUsb_GetCurrentFrameNumber(usb, &now, at)) return failed("GetCurrentFrameNumber");
     if (*then != 0) {
-        keep(&worst_adjusted, distance(adjusted, now));
+        keep(&worst_adjusted, beside(now, adjusted, microseconds(asked, *at)));
         if (at->QuadPart <= before.QuadPart) return wrong("the performance counter stands still", at->QuadPart);
     }
     *then = now;
@@ -50,11 +65,12 @@ static int look(WINUSB_INTERFACE_HANDLE usb, HANDLE tracking, ULONG *then, LARGE
     told.TimeTrackingHandle = tracking;
     told.InputFrameNumber = now + 100;
     if (!WinUsb_GetCurrentFrameNumberAndQpc(usb, &told)) return failed("GetCurrentFrameNumberAndQpc");
-    keep(&worst_tracked, distance(told.CurrentUSBFrameNumber, now));
+    keep(&worst_tracked, beside(told.CurrentUSBFrameNumber, now, microseconds(*at, told.CurrentQueryPerformanceCounter)));
     memset(&clock, 0, sizeof clock);
     clock.Size = sizeof clock;
     if (!WinUsbX_GetFrameClock(usb, &clock)) return failed("GetFrameClock");
-    keep(&worst_tracked, distance((ULONG)clock.Frame + clock.Bias, now));
+    QueryPerformanceCounter(&last);
+    keep(&worst_tracked, beside((ULONG)clock.Frame + clock.Bias, now, microseconds(*at, last)));
     if (told.CurrentHardwareFrameNumber != ((told.CurrentUSBFrameNumber - clock.Bias) & 0x7ff))
         return wrong("the hardware's frame is another", told.CurrentHardwareFrameNumber);
     ticks = told.QueryPerformanceCounterFrequency.QuadPart;

@@ -24,7 +24,7 @@ const HOLES: usize = 2;
 const QUEUE: (u32, u32) = (4, 6);
 /// Frames by which a length may be uncertain: half of them by so many at most, and three of four. What was just being
 /// submitted when the program was stopped may have begun at any time until it went on.
-const UNCERTAIN: (f64, f64) = (6.0, 16.0);
+const UNCERTAIN: (f64, f64) = (12.0, 24.0);
 /// What usbmon shows of a packet that the controller missed (EXDEV).
 const MISSED: i32 = -18;
 /// Between two stops, so that the stream has settled.

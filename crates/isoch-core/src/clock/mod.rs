@@ -27,14 +27,11 @@ use readings::Readings;
 use slip::Verdict;
 pub use slip::{Count, Slip, StreamTrack};
 use std::time::Duration;
-use wander::Wander;
+use wander::{GROUP, Wander};
 
 /// Half a frame, in nanoseconds: the phase of a clock that has seen nothing is this uncertain, and a
 /// completion this much too late is suspect.
 const HALF_FRAME: f64 = 500_000.0;
-
-/// Completions by which a stream shows where it is, at least.
-const SEVERAL: u32 = 8;
 
 /// How late even the earliest completions may be seen: interrupt moderation (xHCI: 40 µs) and the way through
 /// the kernel. No fit can see it; it is part of every stated uncertainty.
@@ -483,7 +480,7 @@ impl FrameClock {
     /// serves them late, adds it.
     #[must_use]
     pub fn wander(&self) -> Duration {
-        self.wander_of(SEVERAL)
+        self.wander_of(GROUP)
     }
 
     /// The same for so many completions in a row: the more there are, the less late the earliest of them is. For fewer
@@ -493,7 +490,7 @@ impl FrameClock {
         match self.estimate.source {
             // Those do not come from completions.
             Source::Exact | Source::Register => Duration::ZERO,
-            Source::FreeRun | Source::Completions if completions < SEVERAL => self.wander.late_one(),
+            Source::FreeRun | Source::Completions if completions < GROUP => self.wander.late_one(),
             Source::FreeRun | Source::Completions => self.wander.late(completions),
         }
     }

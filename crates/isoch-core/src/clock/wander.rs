@@ -1,7 +1,7 @@
 //! How far completions wander from the line below them.
 //!
 //! Why is that not in the spread of the envelope? Because the envelope keeps the best of every 128 ms, and a
-//! stream that has to be located has eight transfers to show where it is. A controller may be late by a part of a
+//! stream that has to be located is seen at eight moments, at first, to show where it is. A controller may be late by a part of a
 //! frame for longer than that and then be in time again (an emulated one whose timer is set anew from the
 //! moment at which it ran is), and all eight agree on a wrong position. So: how late was the *earliest* of
 //! eight, at worst? Of sixteen, and of thirty-two? By that a stream can be located for certain on such a bus, too: it takes
@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-/// Completions in the smallest group: as many as a new stream has to show where it is.
-const GROUP: u32 = 8;
+/// Completions in the smallest group: as many as a new stream has, at least, to show where it is.
+pub(crate) const GROUP: u32 = 8;
 /// Sizes of groups, each twice the one before.
 const LEVELS: usize = 3;
 

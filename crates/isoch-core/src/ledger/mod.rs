@@ -99,8 +99,6 @@ pub struct Estimate {
 pub struct NextOver<'a, T> {
     /// Its intervals.
     pub intervals: u64,
-    /// When the host learnt of its end.
-    pub seen: Time,
     /// What came back with it.
     pub returned: &'a T,
     /// Whether only an estimate can tell where it was, or may tell it better. Most transfers just follow another; so
@@ -443,7 +441,6 @@ impl<K, T: Returned> Ledger<K, T> {
         let told = ending.first.is_some() || self.estimated.is_some();
         Some(NextOver {
             intervals: facts.intervals,
-            seen: ending.seen,
             returned,
             wants_estimate: !counted && !told && ending.outcome == Outcome::Completed,
         })

@@ -15,11 +15,12 @@
 use super::Estimate;
 use super::progress::Begun;
 use super::report::{Revision, run_of_intervals};
+use crate::clock::wander::GROUP;
 use crate::status::Gap;
 use crate::time::{MICROFRAMES_PER_FRAME, Time};
 
 /// At how many moments transfers of a new segment must have been seen to be over before its estimated start is revised.
-const SETTLED_AFTER: u32 = 8;
+const SETTLED_AFTER: u32 = GROUP;
 /// As long as several positions are possible because the bus wanders, more are waited for, up to so many.
 const SETTLED_AT_LAST: u32 = 64;
 /// It wanders if eight may all be late by so many microframes; by less it is no matter of waiting.

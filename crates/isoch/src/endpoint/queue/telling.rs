@@ -62,8 +62,8 @@ impl Queue {
     /// its end.
     #[inline(never)]
     fn locate_next(&self, state: &mut State) {
-        if let Some(NextOver { intervals, seen, returned, .. }) = state.ledger.next_over()
-            && let Some(number) = returned.ending().number
+        if let Some(NextOver { intervals, returned, .. }) = state.ledger.next_over()
+            && let Ending { number: Some(number), seen, .. } = *returned.ending()
         {
             self.locate(state, number, intervals, seen);
         }
@@ -265,16 +265,18 @@ impl Queue {
     /// was, and not from a completion that was late or a clock that is only just beginning to learn.
     fn learn_lead(&self, state: &mut State) {
         let Some(ColdStart { submitted_at, first, .. }) = state.cold_start else { return };
-        let is_sure = state.ledger.uncertainty() == 0;
-        if !is_sure && state.ledger.is_settled() {
-            // It will never be known better.
-            state.cold_start = None;
+        if state.ledger.uncertainty() > 0 {
+            if state.ledger.is_settled() {
+                // It will never be known better.
+                state.cold_start = None;
+            }
+            return;
         }
         let source = &self.clock().source;
         let (began, error) = source.time_of(first);
         // Leads are measured by the same completions as positions.
         let other = source.common_error() + source.wander();
-        if !is_sure || error.saturating_sub(other) > LEAD_ERROR {
+        if error.saturating_sub(other) > LEAD_ERROR {
             return;
         }
         state.cold_start = None;
